@@ -1,0 +1,54 @@
+//! Bytes that carry their own sha256.
+
+use std::borrow::Cow;
+
+use sha2::{Digest, Sha256};
+
+use crate::manifest::hex;
+
+/// The bytes of a file together with their sha256, computed once.
+///
+/// A caller that has to verify a file against its pinned hash anyway makes one of these, compares
+/// [`sha256`](Self::sha256) and hands it on: a 90 MB model is then hashed once, not twice. The hash
+/// cannot be set, so it is always that of the bytes. A plain `&[u8]` converts into it, and so does a
+/// `Vec<u8>`, which it then owns.
+///
+/// ```
+/// let file = isovec_core::HashedBytes::from(b"abc".as_slice());
+/// assert!(file.sha256().starts_with("ba7816bf8f01cfea"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct HashedBytes<'a> {
+    bytes: Cow<'a, [u8]>,
+    sha256: String,
+}
+
+impl HashedBytes<'_> {
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Their sha256, in 64 lower-case hexadecimal digits, as manifests write it.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+}
+
+impl<'a> From<&'a [u8]> for HashedBytes<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        HashedBytes { sha256: hex(&Sha256::digest(bytes)), bytes: Cow::Borrowed(bytes) }
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for HashedBytes<'a> {
+    fn from(bytes: &'a Vec<u8>) -> Self {
+        HashedBytes::from(bytes.as_slice())
+    }
+}
+
+impl From<Vec<u8>> for HashedBytes<'static> {
+    fn from(bytes: Vec<u8>) -> Self {
+        HashedBytes { sha256: hex(&Sha256::digest(&bytes)), bytes: Cow::Owned(bytes) }
+    }
+}

@@ -1,0 +1,444 @@
+//! A model's facts as data: which files it is made of, their hashes, and every setting that shapes
+//! its vectors.
+//!
+//! A manifest is TOML. Unknown keys, wrong types and impossible values are refused, naming the path
+//! of the key. See `models/manifest.toml` in the repository for the models that isovec knows.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, ErrorKind, Result, limits};
+
+/// A list of models.
+///
+/// ```
+/// let manifest = isovec_core::Manifest::from_toml(
+///     r#"
+///     [[model]]
+///     name = "tiny"
+///     kind = "text"
+///     dims = 32
+///     max_tokens = 64
+///     pooling = "cls"
+///     licence = "MIT"
+///     "#,
+/// )?;
+/// assert_eq!(manifest.get("tiny")?.dims, 32);
+///
+/// let error = isovec_core::Manifest::from_toml("[[model]]\nname = 3").unwrap_err();
+/// assert!(error.to_string().starts_with("manifest: model[0].name: invalid type: integer `3`"));
+/// # Ok::<(), isovec_core::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The models, in the order of the file.
+    #[serde(default, rename = "model")]
+    pub models: Vec<ModelSpec>,
+}
+
+/// One model: what it takes, what it gives, and where its files come from.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSpec {
+    /// The name that users type.
+    pub name: String,
+    /// What the model takes.
+    #[serde(default)]
+    pub kind: ModelKind,
+    /// The number of dimensions of its vectors.
+    pub dims: usize,
+    /// The most tokens it reads of one text, special tokens included; the default when a caller
+    /// sets none, and the most that a caller may set.
+    pub max_tokens: usize,
+    /// How one vector is made of a vector per token.
+    pub pooling: Pooling,
+    /// Whether vectors are scaled to length one.
+    #[serde(default = "yes")]
+    pub normalize: bool,
+    /// The ONNX output to read; left out, it is found by shape and customary name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// The smaller numbers of dimensions that the model was trained to be cut to (Matryoshka
+    /// representation learning); empty where it was not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub matryoshka: Vec<usize>,
+    /// Texts that the model wants put before an input, by name: `query = "query: "`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prompts: BTreeMap<String, String>,
+    /// The name of the prompt that applies where the caller names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_prompt: Option<String>,
+    /// The SPDX name of the licence of the weights.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub licence: String,
+    /// The files, for each variant (`fp32`, `int8`) of the weights.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variants: BTreeMap<String, Variant>,
+}
+
+/// What a model takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ModelKind {
+    /// Text.
+    #[default]
+    Text,
+}
+
+/// How one vector is made of the model's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Pooling {
+    /// The mean over all tokens, special tokens included, as sentence-transformers does.
+    Mean,
+    /// The first token's vector.
+    Cls,
+    /// None: the model's own output is one vector per text.
+    None,
+}
+
+/// One set of weights of a model.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// One line on what this variant costs and gains.
+    #[serde(default)]
+    pub about: String,
+    /// Its files.
+    pub files: Vec<FileSpec>,
+}
+
+/// One file of a variant.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileSpec {
+    /// What the file is for.
+    pub role: FileRole,
+    /// Where it lies below the model's folder, with `/` between the parts.
+    pub path: String,
+    /// The contents that are accepted. More than one where the same weights were packed by
+    /// different tools; which of them is there shows in the fingerprint.
+    pub builds: Vec<Build>,
+}
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FileRole {
+    /// The ONNX graph with its weights.
+    Model,
+    /// The `tokenizer.json`.
+    Tokenizer,
+}
+
+/// One accepted content of a file.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    /// Who made it, in a word: `hub`, `registry`.
+    pub origin: String,
+    /// The sha256 of the content, in 64 lower-case hexadecimal digits.
+    pub sha256: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Addresses that serve it, tried in order. Empty for one that is made locally.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
+}
+
+impl Manifest {
+    /// Reads and checks a manifest.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig), naming the path of the offending key.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        let invalid = |detail: String| {
+            Error::new(ErrorKind::InvalidConfig, format!("manifest: {}", detail.trim_end()))
+        };
+        let value =
+            toml::Deserializer::parse(text).map_err(|e| invalid(e.to_string()).with_source(e))?;
+        let manifest: Manifest = serde_path_to_error::deserialize(value).map_err(|e| {
+            let path = e.path().to_string();
+            // The inner text is many lines with a drawing of the source; its message is the core.
+            invalid(format!("{path}: {}", e.inner().message())).with_source(e)
+        })?;
+        for (index, model) in manifest.models.iter().enumerate() {
+            model.check().map_err(|e| e.context(format_args!("manifest: model[{index}]")))?;
+            if manifest.models[..index].iter().any(|other| other.name == model.name) {
+                return Err(invalid(format!("model[{index}].name: {:?} is taken", model.name)));
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// The model of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound), listing the names there are.
+    pub fn get(&self, name: &str) -> Result<&ModelSpec> {
+        self.models.iter().find(|model| model.name == name).ok_or_else(|| {
+            let names: Vec<_> = self.models.iter().map(|model| model.name.as_str()).collect();
+            Error::new(
+                ErrorKind::NotFound,
+                format!("no model is named {name:?}; there are: {}", names.join(", ")),
+            )
+        })
+    }
+
+    /// Adds the models of `other`; one whose name is known replaces it.
+    pub fn extend(&mut self, other: Manifest) {
+        for model in other.models {
+            match self.models.iter_mut().find(|known| known.name == model.name) {
+                Some(known) => *known = model,
+                None => self.models.push(model),
+            }
+        }
+    }
+}
+
+impl ModelSpec {
+    /// The variant of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound), listing the variants there are.
+    pub fn variant(&self, name: &str) -> Result<&Variant> {
+        self.variants.get(name).ok_or_else(|| {
+            let names: Vec<_> = self.variants.keys().map(String::as_str).collect();
+            Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "model {:?} has no variant {name:?}; there are: {}",
+                    self.name,
+                    names.join(", ")
+                ),
+            )
+        })
+    }
+
+    /// Checks what the types cannot say.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig), naming the key, its value and the allowed range.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |detail: String| Err(Error::new(ErrorKind::InvalidConfig, detail));
+        if !is_plain_name(&self.name) {
+            return refuse(format!(
+                "name: {:?} must be letters, digits, `.`, `_` or `-`, and not start with `.`",
+                self.name
+            ));
+        }
+        in_range("dims", self.dims, 1, limits::MAX_DIMS)?;
+        in_range("max_tokens", self.max_tokens, 1, limits::MAX_TOKENS)?;
+        for &dims in &self.matryoshka {
+            in_range("matryoshka", dims, 1, self.dims)?;
+        }
+        if let Some(prompt) = &self.default_prompt
+            && !self.prompts.contains_key(prompt)
+        {
+            return refuse(format!("default_prompt: there is no prompt {prompt:?}"));
+        }
+        for (variant, spec) in &self.variants {
+            if !is_plain_name(variant) {
+                return refuse(format!("variants: {variant:?} is not a plain name"));
+            }
+            for (index, file) in spec.files.iter().enumerate() {
+                file.check()
+                    .map_err(|e| e.context(format_args!("variants.{variant}.files[{index}]")))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Variant {
+    /// The file of this role.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) if the variant names none.
+    pub fn file(&self, role: FileRole) -> Result<&FileSpec> {
+        self.files.iter().find(|file| file.role == role).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidConfig, format!("the variant names no {role:?} file"))
+        })
+    }
+}
+
+impl FileSpec {
+    /// The build with this sha256, if it is accepted.
+    pub fn build(&self, sha256: &str) -> Option<&Build> {
+        self.builds.iter().find(|build| build.sha256 == sha256)
+    }
+
+    fn check(&self) -> Result<()> {
+        let refuse = |detail: String| Err(Error::new(ErrorKind::InvalidConfig, detail));
+        // The path is joined to a folder: it must not be able to leave it.
+        if !self.path.split('/').all(is_plain_name) {
+            return refuse(format!("path: {:?} must be plain names joined by `/`", self.path));
+        }
+        if self.builds.is_empty() {
+            return refuse(
+                "builds: at least one is needed, or no content could be verified".into(),
+            );
+        }
+        for (index, build) in self.builds.iter().enumerate() {
+            let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+            if build.sha256.len() != 64 || !build.sha256.bytes().all(hex) {
+                return refuse(format!(
+                    "builds[{index}].sha256: {:?} must be 64 lower-case hexadecimal digits",
+                    build.sha256
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_plain_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain)
+}
+
+fn in_range(key: &str, value: usize, min: usize, max: usize) -> Result<()> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidConfig,
+        format!("{key}: {value} is outside of {min} to {max}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODEL: &str = "[[model]]\nname = \"m\"\ndims = 8\nmax_tokens = 16\npooling = \"mean\"\n";
+    const FILE: &str = "[[model.variants.fp32.files]]\nrole = \"model\"\npath = \"model.onnx\"\n";
+
+    #[test]
+    fn bad_manifests_name_the_path_and_the_rule() {
+        let hash = "a".repeat(64);
+        let build = |sha256: &str| {
+            format!("builds = [{{ origin = \"hub\", sha256 = \"{sha256}\", size = 1 }}]\n")
+        };
+        let cases = [
+            (
+                "unknown key",
+                format!("{MODEL}pool = 1"),
+                "manifest: model[0].pool: unknown field `pool`",
+            ),
+            (
+                "wrong type",
+                MODEL.replace("16", "\"16\""),
+                "manifest: model[0].max_tokens: invalid type",
+            ),
+            (
+                "unknown pooling",
+                MODEL.replace("mean", "max"),
+                "manifest: model[0].pooling: unknown variant `max`, expected",
+            ),
+            (
+                "missing key",
+                MODEL.replace("dims = 8\n", ""),
+                "manifest: model[0]: missing field `dims`",
+            ),
+            (
+                "no dims",
+                MODEL.replace("= 8", "= 0"),
+                "manifest: model[0]: dims: 0 is outside of 1 to 65536",
+            ),
+            (
+                "no tokens",
+                MODEL.replace("= 16", "= 0"),
+                "manifest: model[0]: max_tokens: 0 is outside of 1 to 32768",
+            ),
+            (
+                "negative",
+                MODEL.replace("= 8", "= -8"),
+                "manifest: model[0].dims: invalid value: integer `-8`",
+            ),
+            (
+                "wide Matryoshka",
+                format!("{MODEL}matryoshka = [9]"),
+                "manifest: model[0]: matryoshka: 9 is outside of 1 to 8",
+            ),
+            (
+                "name with a slash",
+                MODEL.replace("\"m\"", "\"../m\""),
+                "manifest: model[0]: name: \"../m\" must be",
+            ),
+            ("name taken", format!("{MODEL}{MODEL}"), "manifest: model[1].name: \"m\" is taken"),
+            (
+                "no such prompt",
+                format!("{MODEL}default_prompt = \"q\""),
+                "manifest: model[0]: default_prompt: there is no prompt \"q\"",
+            ),
+            (
+                "path that climbs",
+                format!("{MODEL}{}{}", FILE.replace("model.onnx", "a/../b"), build(&hash)),
+                "manifest: model[0]: variants.fp32.files[0]: path: \"a/../b\" must be",
+            ),
+            (
+                "absolute path",
+                format!("{MODEL}{}{}", FILE.replace("model.onnx", "/etc/x"), build(&hash)),
+                "manifest: model[0]: variants.fp32.files[0]: path: \"/etc/x\" must be",
+            ),
+            (
+                "short hash",
+                format!("{MODEL}{FILE}{}", build("abc")),
+                "manifest: model[0]: variants.fp32.files[0]: builds[0].sha256: \"abc\" must be",
+            ),
+            (
+                "no build",
+                format!("{MODEL}{FILE}builds = []"),
+                "manifest: model[0]: variants.fp32.files[0]: builds: at least one",
+            ),
+        ];
+        let mut failures = Vec::new();
+        for (name, toml, expected) in cases {
+            match Manifest::from_toml(&toml) {
+                Ok(_) => failures.push(format!("{name}: accepted")),
+                Err(e) if e.kind() != ErrorKind::InvalidConfig => {
+                    failures.push(format!("{name}: kind {}", e.kind()));
+                }
+                Err(e) if !e.to_string().starts_with(expected) => {
+                    failures.push(format!("{name}: {e}"));
+                }
+                Err(_) => {}
+            }
+        }
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+        Manifest::from_toml(&format!("{MODEL}{FILE}{}", build(&hash))).unwrap();
+    }
+
+    #[test]
+    fn unknown_names_list_the_known_ones() {
+        let manifest = Manifest::from_toml(MODEL).unwrap();
+        let error = manifest.get("n").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(error.to_string(), "no model is named \"n\"; there are: m");
+    }
+}

@@ -1,0 +1,250 @@
+//! Text to vector: tokenise, run, pool, normalise.
+
+use ndarray::{Array1, Array2, Axis};
+
+use crate::engine::{Engine, Expected, Output};
+use crate::tokenizer::Tokenizer;
+use crate::{
+    Error, ErrorKind, Fingerprint, HashedBytes, ModelSpec, Pooling, Result, Tokens, vector,
+};
+
+/// Turns texts into vectors.
+///
+/// All calls take `&self` and may come from any number of threads at once. Texts run one by one,
+/// each at its own length, so a vector depends on its text alone: bit for bit the same, whatever
+/// the batch, the order or the number of threads.
+pub struct TextEmbedder {
+    spec: ModelSpec,
+    engine: Engine,
+    tokenizer: Tokenizer,
+    max_tokens: usize,
+    dims: usize,
+    fingerprint: Fingerprint,
+}
+
+/// The settings of a [`TextEmbedder`] that are the caller's to choose.
+///
+/// ```
+/// let options = isovec_core::TextOptions { max_tokens: Some(256), ..Default::default() };
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TextOptions {
+    /// Cut texts after this many tokens, special tokens included; by default, and at most, what the
+    /// model's manifest says.
+    pub max_tokens: Option<usize>,
+    /// Keep only the first so many dimensions and scale to length one again. Only for a model that
+    /// was trained for it, and only to the sizes its manifest lists.
+    pub dimensions: Option<usize>,
+}
+
+/// The vector of one text.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Embedding {
+    vector: Vec<f32>,
+    /// How many tokens the model read, special tokens included.
+    pub tokens: usize,
+    /// Whether the text was longer than `max_tokens`, so that its end was not read.
+    pub truncated: bool,
+}
+
+impl Embedding {
+    /// The vector: finite, and of length one where the model's manifest says `normalize`.
+    pub fn vector(&self) -> &[f32] {
+        &self.vector
+    }
+
+    /// The vector, owned.
+    pub fn into_vector(self) -> Vec<f32> {
+        self.vector
+    }
+}
+
+impl TextEmbedder {
+    /// Loads a model from the bytes of its ONNX file and its `tokenizer.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) for settings that the model does not allow,
+    /// [`InvalidModel`](ErrorKind::InvalidModel), [`InvalidTokenizer`](ErrorKind::InvalidTokenizer)
+    /// and [`TooLarge`](ErrorKind::TooLarge) for files that cannot be used, and
+    /// [`EnginePanic`](ErrorKind::EnginePanic) if the engine panicked over them.
+    pub fn new<'a>(
+        spec: &ModelSpec,
+        model: impl Into<HashedBytes<'a>>,
+        tokenizer: impl Into<HashedBytes<'a>>,
+        options: &TextOptions,
+    ) -> Result<Self> {
+        spec.check()?;
+        let (model, tokenizer) = (model.into(), tokenizer.into());
+        let max_tokens = options.max_tokens.unwrap_or(spec.max_tokens);
+        if max_tokens == 0 || max_tokens > spec.max_tokens {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                format!(
+                    "max_tokens: {max_tokens} is outside of 1 to {}, the most that model {:?} reads",
+                    spec.max_tokens, spec.name
+                ),
+            ));
+        }
+        let dims = options.dimensions.unwrap_or(spec.dims);
+        if dims != spec.dims && !spec.matryoshka.contains(&dims) {
+            let mut allowed = spec.matryoshka.clone();
+            allowed.push(spec.dims);
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                format!(
+                    "dimensions: {dims} is not one that model {:?} was trained for: {allowed:?}",
+                    spec.name
+                ),
+            ));
+        }
+        let expected =
+            Expected { dims: spec.dims, pooling: spec.pooling, output: spec.output.as_deref() };
+        // The tokenizer first: it is the cheaper of the two to refuse.
+        let loaded = Tokenizer::load(tokenizer.bytes(), max_tokens)?;
+        let engine = Engine::load_text(model.bytes(), &expected)?;
+        let fingerprint =
+            Fingerprint::of_text(spec, engine.output(), &model, &tokenizer, max_tokens, dims);
+        Ok(TextEmbedder {
+            spec: spec.clone(),
+            engine,
+            tokenizer: loaded,
+            max_tokens,
+            dims,
+            fingerprint,
+        })
+    }
+
+    /// The vector of `text`.
+    ///
+    /// The model's default prompt, if it has one, is put before the text.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](ErrorKind::TooLarge) over [`limits::MAX_TEXT_BYTES`](crate::limits::MAX_TEXT_BYTES);
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a text without any token;
+    /// [`NonFinite`](ErrorKind::NonFinite) and [`ZeroVector`](ErrorKind::ZeroVector) for an output
+    /// that is no vector; [`Inference`](ErrorKind::Inference) and
+    /// [`EnginePanic`](ErrorKind::EnginePanic) if the engine failed.
+    pub fn embed(&self, text: &str) -> Result<Embedding> {
+        match &self.spec.default_prompt {
+            Some(name) => self.embed_prompted(name, text),
+            None => self.embed_tokens(&self.tokenizer.encode(text)?),
+        }
+    }
+
+    /// The vector of `text` with the named prompt of the model before it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) if the model has no such prompt, and those of
+    /// [`embed`](Self::embed).
+    pub fn embed_prompted(&self, prompt: &str, text: &str) -> Result<Embedding> {
+        let Some(prefix) = self.spec.prompts.get(prompt) else {
+            let names: Vec<_> = self.spec.prompts.keys().map(String::as_str).collect();
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "model {:?} has no prompt {prompt:?}; it has: [{}]",
+                    self.spec.name,
+                    names.join(", ")
+                ),
+            ));
+        };
+        self.embed_tokens(&self.tokenizer.encode(&format!("{prefix}{text}"))?)
+    }
+
+    /// The vectors of `texts`, in their order, one after the other on this thread.
+    ///
+    /// # Errors
+    ///
+    /// The first error of [`embed`](Self::embed), naming the text's index.
+    pub fn embed_batch<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<Embedding>> {
+        let embed = |(index, text): (usize, &T)| {
+            self.embed(text.as_ref()).map_err(|e| e.context(format_args!("text {index}")))
+        };
+        texts.iter().enumerate().map(embed).collect()
+    }
+
+    /// The ids that the model would read of `text`, without a prompt.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](ErrorKind::TooLarge) and [`InvalidInput`](ErrorKind::InvalidInput) as
+    /// [`embed`](Self::embed).
+    pub fn tokenize(&self, text: &str) -> Result<Tokens> {
+        self.tokenizer.encode(text)
+    }
+
+    /// What identifies the vector space of this model with these settings.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The number of dimensions of its vectors.
+    pub fn dims(&self) -> usize {
+        self.dims
+    }
+
+    /// The most tokens that are read of one text, special tokens included.
+    pub fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
+    /// The facts of the model.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    fn embed_tokens(&self, tokens: &Tokens) -> Result<Embedding> {
+        let output = self.engine.run(&tokens.ids, &tokens.type_ids)?;
+        let mut pooled = pool(output, self.spec.pooling)?.to_vec();
+        if let Some(at) = pooled.iter().position(|x| !x.is_finite()) {
+            return Err(Error::new(
+                ErrorKind::NonFinite,
+                format!("the model gave {} at index {at} of {}", pooled[at], pooled.len()),
+            ));
+        }
+        pooled.truncate(self.dims);
+        if self.spec.normalize {
+            vector::l2_normalize(&mut pooled).map_err(|e| e.context("the model's output"))?;
+        } else if pooled.iter().all(|x| *x == 0.0) {
+            return Err(Error::new(ErrorKind::ZeroVector, "the model gave the zero vector"));
+        }
+        Ok(Embedding { vector: pooled, tokens: tokens.ids.len(), truncated: tokens.truncated })
+    }
+}
+
+impl std::fmt::Debug for TextEmbedder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextEmbedder")
+            .field("model", &self.spec.name)
+            .field("dims", &self.dims)
+            .field("max_tokens", &self.max_tokens)
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One vector of the model's output. A text runs alone, so every token counts and there is no
+/// padding to mask.
+fn pool(output: Output, pooling: Pooling) -> Result<Array1<f32>> {
+    match (output, pooling) {
+        (Output::Pooled(pooled), Pooling::None) => Ok(pooled),
+        (Output::Tokens(tokens), Pooling::Mean) => mean(&tokens),
+        (Output::Tokens(tokens), Pooling::Cls) if tokens.nrows() > 0 => {
+            Ok(tokens.row(0).to_owned())
+        }
+        _ => Err(Error::new(
+            ErrorKind::Inference,
+            format!("the model's output does not fit its pooling, {pooling:?}"),
+        )),
+    }
+}
+
+fn mean(tokens: &Array2<f32>) -> Result<Array1<f32>> {
+    tokens
+        .mean_axis(Axis(0))
+        .ok_or_else(|| Error::new(ErrorKind::Inference, "the model gave no token to pool"))
+}
