@@ -1,0 +1,126 @@
+"""Turns a good graph into the variants found in the wild, and into bad ones.
+
+Each edit is a function of a model, so that the encoder's builder stays free
+of cases that exist only to be refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+
+def quantize_weights(model: onnx.ModelProto) -> None:
+    """Stores every matrix as int8, restored by Cast and Mul before its use.
+
+    Embedding tables carry one scale per row, products one per output column;
+    all arithmetic stays in float32.
+    """
+    initializers, restoring = [], []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) != 2:
+            initializers.append(tensor)
+            continue
+        axis = 1 if "embeddings" in tensor.name else 0
+        value = numpy_helper.to_array(tensor)
+        scale = np.abs(value).max(axis=axis, keepdims=True) / np.float32(127)
+        quantized = np.rint(value / scale).astype(np.int8)
+
+        name = tensor.name
+        initializers.append(numpy_helper.from_array(quantized, f"{name}_q"))
+        initializers.append(numpy_helper.from_array(scale, f"{name}_scale"))
+        restoring += [
+            helper.make_node(
+                "Cast",
+                [f"{name}_q"],
+                [f"{name}_f"],
+                name=f"{name}_cast",
+                to=TensorProto.FLOAT,
+            ),
+            helper.make_node(
+                "Mul", [f"{name}_f", f"{name}_scale"], [name], name=f"{name}_mul"
+            ),
+        ]
+    _replace(model.graph.initializer, initializers)
+    _prepend_nodes(model, restoring)
+
+
+def add_output_axis(model: onnx.ModelProto) -> None:
+    """Gives the output a fourth axis, which no pooling has a meaning for."""
+    (output,) = model.graph.output
+    rank3 = _rename_last_output(model, f"{output.name}_rank3")
+    model.graph.initializer.append(
+        numpy_helper.from_array(np.array([0], dtype=np.int64), "rank4_axes")
+    )
+    model.graph.node.append(
+        helper.make_node(
+            "Unsqueeze", [rank3, "rank4_axes"], [output.name], name="/rank4/Unsqueeze"
+        )
+    )
+    output.CopyFrom(
+        helper.make_tensor_value_info(
+            output.name, TensorProto.FLOAT, [1, "batch", "sequence", "hidden"]
+        )
+    )
+
+
+def require_pixel_values(model: onnx.ModelProto) -> None:
+    """Asks for an image beside the text, and uses it, so no engine drops it."""
+    (output,) = model.graph.output
+    text = _rename_last_output(model, f"{output.name}_text")
+    model.graph.input.append(
+        helper.make_tensor_value_info(
+            "pixel_values", TensorProto.FLOAT, ["batch", 3, 8, 8]
+        )
+    )
+    model.graph.node.extend(
+        [
+            helper.make_node(
+                "ReduceMean",
+                ["pixel_values"],
+                ["brightness"],
+                name="/image/ReduceMean",
+                keepdims=0,
+            ),
+            helper.make_node(
+                "Add", [text, "brightness"], [output.name], name="/image/Add"
+            ),
+        ]
+    )
+
+
+def take_float_ids(model: onnx.ModelProto) -> None:
+    """Declares input_ids as float32, cast to integers inside the graph."""
+    for node in model.graph.node:
+        for index, name in enumerate(node.input):
+            if name == "input_ids":
+                node.input[index] = "integer_ids"
+    ids = next(value for value in model.graph.input if value.name == "input_ids")
+    ids.type.tensor_type.elem_type = TensorProto.FLOAT
+    cast = helper.make_node(
+        "Cast", ["input_ids"], ["integer_ids"], name="/ids/Cast", to=TensorProto.INT64
+    )
+    _prepend_nodes(model, [cast])
+
+
+def _rename_last_output(model: onnx.ModelProto, name: str) -> str:
+    """Frees the graph's output name for a node still to be added."""
+    model.graph.node[-1].output[0] = name
+    return name
+
+
+def _prepend_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
+    """Nodes must come before their uses: the format asks for that order."""
+    _replace(model.graph.node, [*nodes, *model.graph.node])
+
+
+def _replace(field: Any, values: Iterable[Any]) -> None:
+    """Sets a repeated protobuf field, which cannot be assigned."""
+    # Listed first: the values may come from the very field to be emptied.
+    values = list(values)
+    del field[:]
+    field.extend(values)
