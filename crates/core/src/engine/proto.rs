@@ -60,7 +60,7 @@ fn check_tensor(tensor: &TensorProto) -> Result<()> {
         (typed, "values")
     } else {
         let size = element_size(tensor)?;
-        if tensor.raw_data.len() % size != 0 {
+        if !tensor.raw_data.len().is_multiple_of(size) {
             return Err(invalid(format!(
                 "tensor {name:?} has {} bytes, not a multiple of {size}",
                 tensor.raw_data.len()

@@ -1,0 +1,64 @@
+//! `isovec models`
+
+use std::io::Write;
+
+use isovec::store::FetchOptions;
+use isovec::{ModelStore, Result};
+
+use super::{Context, cannot_write};
+use crate::args::{ModelVariant, ModelsCommand};
+
+pub(crate) fn run(context: &Context, command: ModelsCommand) -> Result<()> {
+    let store = ModelStore::from_env()?;
+    match command {
+        ModelsCommand::List => list(&store),
+        ModelsCommand::Fetch(args) => fetch(context, &store, &args),
+        ModelsCommand::Verify(args) => verify(&store, &args),
+    }
+}
+
+fn list(store: &ModelStore) -> Result<()> {
+    let mut out = std::io::stdout();
+    let mut rows = vec![["MODEL", "VARIANT", "DIMS", "TOKENS", "HERE", "ABOUT"].map(String::from)];
+    for spec in isovec::manifest()?.models {
+        for (name, variant) in &spec.variants {
+            let files = store.status(&spec, name)?;
+            let here = files.iter().all(isovec::store::FileStatus::is_present);
+            rows.push([
+                spec.name.clone(),
+                name.clone(),
+                spec.dims.to_string(),
+                spec.max_tokens.to_string(),
+                if here { "yes" } else { "no" }.to_owned(),
+                variant.about.clone(),
+            ]);
+        }
+    }
+    let widths: Vec<usize> = (0..6)
+        .map(|col| rows.iter().map(|row| row[col].chars().count()).max().unwrap_or(0))
+        .collect();
+    for row in rows {
+        let cells: Vec<_> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        writeln!(out, "{}", cells.join("  ").trim_end()).map_err(cannot_write)?;
+    }
+    writeln!(out, "\nin {}", store.root().display()).map_err(cannot_write)
+}
+
+fn fetch(context: &Context, store: &ModelStore, args: &ModelVariant) -> Result<()> {
+    let manifest = isovec::manifest()?;
+    let bar = context.progress.download();
+    let report = |event: isovec::store::Progress<'_>| bar.update(&event);
+    let options = FetchOptions { progress: Some(&report), cancel: Some(&context.cancel) };
+    store.fetch(manifest.get(&args.model)?, &args.variant, &options)?;
+    verify(store, args)
+}
+
+fn verify(store: &ModelStore, args: &ModelVariant) -> Result<()> {
+    let manifest = isovec::manifest()?;
+    for file in store.verify(manifest.get(&args.model)?, &args.variant)? {
+        writeln!(std::io::stdout(), "{}  {}  {}", file.sha256, file.origin, file.path.display())
+            .map_err(cannot_write)?;
+    }
+    Ok(())
+}

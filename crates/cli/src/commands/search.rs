@@ -1,0 +1,75 @@
+//! `isovec search`
+
+use std::io::{BufWriter, Write};
+
+use isovec::{Result, vector};
+
+use super::{Context, cannot_write};
+use crate::args::{SearchArgs, SearchFormat};
+use crate::input::Chunks;
+use crate::output::one_line;
+
+pub(crate) fn run(context: &Context, args: &SearchArgs) -> Result<()> {
+    let chunks = Chunks::open(&args.input, args.input_format)?;
+    let total = chunks.total;
+    let model = context.open(&args.model)?;
+    let prompts = &model.spec().prompts;
+    let has = |name: &'static str| prompts.contains_key(name).then_some(name);
+    // Models made for search name their prompts so; the others have none.
+    let query = match has("query") {
+        Some(prompt) => model.embed_prompted(prompt, &args.query)?,
+        None => model.embed(&args.query)?,
+    };
+    let passage_prompt = has("passage").or(has("document"));
+    let bar = context.progress.texts(total);
+    let (mut best, mut count) = (Vec::new(), 0u64);
+    for chunk in chunks {
+        context.check_cancelled()?;
+        let chunk = chunk?;
+        let position = chunk.last().map_or(0, |item| item.position);
+        let texts: Vec<String> = chunk.into_iter().map(|item| item.text).collect();
+        let results = model.embed_each_with(passage_prompt, &texts);
+        for (text, result) in texts.into_iter().zip(results) {
+            let embedding = result.map_err(|e| e.context(format_args!("text {count}")))?;
+            let score = vector::dot(query.vector(), embedding.vector())?;
+            best.push(Found { index: count, score, text });
+            count += 1;
+        }
+        // Only the best are kept, so a file of any length fits into memory.
+        best.sort_by(|a, b| b.score.total_cmp(&a.score));
+        best.truncate(args.top);
+        bar.update(count, position);
+    }
+    drop(bar);
+    print(args.format, &best).map_err(cannot_write)
+}
+
+struct Found {
+    index: u64,
+    score: f32,
+    text: String,
+}
+
+fn print(format: SearchFormat, best: &[Found]) -> std::io::Result<()> {
+    let mut out = BufWriter::new(std::io::stdout());
+    for found in best {
+        match format {
+            SearchFormat::Table => {
+                writeln!(
+                    out,
+                    "{:.4}  {:>6}  {}",
+                    found.score,
+                    found.index,
+                    one_line(&found.text, 100)
+                )?;
+            }
+            SearchFormat::Jsonl => {
+                let line = serde_json::json!({
+                    "index": found.index, "score": found.score, "text": found.text,
+                });
+                writeln!(out, "{line}")?;
+            }
+        }
+    }
+    out.flush()
+}

@@ -1,0 +1,212 @@
+//! The forms in which vectors are written.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, Write};
+
+use isovec::Embedding;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::args::OutputFormat;
+
+/// Writes results one after the other, in input order.
+pub(crate) trait Sink {
+    /// One vector.
+    fn embedding(&mut self, record: Record<'_>) -> io::Result<()>;
+    /// One text that has none.
+    fn failure(&mut self, _index: u64, _error: &isovec::Error) -> io::Result<()> {
+        Ok(())
+    }
+    /// After each chunk: what was computed is on its way before more is.
+    fn flush(&mut self) -> io::Result<()>;
+    /// After the last one.
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
+/// One result.
+#[derive(Debug)]
+pub(crate) struct Record<'a> {
+    pub(crate) index: u64,
+    pub(crate) text: &'a str,
+    pub(crate) embedding: &'a Embedding,
+    pub(crate) extra: Map<String, Value>,
+}
+
+pub(crate) fn sink(
+    format: OutputFormat,
+    dims: usize,
+    out: Box<dyn Write>,
+) -> io::Result<Box<dyn Sink>> {
+    let out = BufWriter::new(out);
+    Ok(match format {
+        OutputFormat::Jsonl => Box::new(JsonLines { out }),
+        OutputFormat::Json => Box::new(JsonArray { out, first: true }),
+        OutputFormat::Npy => {
+            Box::new(Npy { out, rows: BufWriter::new(tempfile::tempfile()?), count: 0, dims })
+        }
+        OutputFormat::Table => Box::new(Table { out, header: true }),
+    })
+}
+
+#[derive(Serialize)]
+struct JsonRecord<'a> {
+    index: u64,
+    embedding: &'a [f32],
+    tokens: usize,
+    truncated: bool,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+impl<'a> From<Record<'a>> for JsonRecord<'a> {
+    fn from(record: Record<'a>) -> Self {
+        let mut extra = record.extra;
+        // Our keys win over carried ones: an object must not name one twice.
+        for ours in ["index", "embedding", "tokens", "truncated"] {
+            extra.remove(ours);
+        }
+        JsonRecord {
+            index: record.index,
+            embedding: record.embedding.vector(),
+            tokens: record.embedding.tokens,
+            truncated: record.embedding.truncated,
+            extra,
+        }
+    }
+}
+
+struct JsonLines<W> {
+    out: W,
+}
+
+impl<W: Write> Sink for JsonLines<W> {
+    fn embedding(&mut self, record: Record<'_>) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, &JsonRecord::from(record))?;
+        self.out.write_all(b"\n")
+    }
+
+    fn failure(&mut self, index: u64, error: &isovec::Error) -> io::Result<()> {
+        let error = serde_json::json!({
+            "index": index,
+            "error": { "code": error.kind().as_str(), "message": error.to_string() },
+        });
+        writeln!(self.out, "{error}")
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+struct JsonArray<W> {
+    out: W,
+    first: bool,
+}
+
+impl<W: Write> Sink for JsonArray<W> {
+    fn embedding(&mut self, record: Record<'_>) -> io::Result<()> {
+        self.out.write_all(if self.first { b"[\n" } else { b",\n" })?;
+        self.first = false;
+        Ok(serde_json::to_writer(&mut self.out, &JsonRecord::from(record))?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.out.write_all(if self.first { b"[]\n" } else { b"\n]\n" })?;
+        self.out.flush()
+    }
+}
+
+/// The NumPy format, version 1.0. Its header states the number of rows, which a stream knows only at
+/// its end: rows wait in a temporary file, so memory stays constant and a pipe can be written to.
+struct Npy<W> {
+    out: W,
+    rows: BufWriter<File>,
+    count: u64,
+    dims: usize,
+}
+
+impl<W: Write> Sink for Npy<W> {
+    fn embedding(&mut self, record: Record<'_>) -> io::Result<()> {
+        for x in record.embedding.vector() {
+            self.rows.write_all(&x.to_le_bytes())?;
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        let facts = format!(
+            "{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}",
+            self.count, self.dims
+        );
+        // Magic, version and length take 10 bytes; the data must start at a multiple of 64.
+        let padded = (10 + facts.len() + 1).next_multiple_of(64) - 10;
+        let length = u16::try_from(padded).map_err(io::Error::other)?;
+        self.out.write_all(b"\x93NUMPY\x01\x00")?;
+        self.out.write_all(&length.to_le_bytes())?;
+        write!(self.out, "{facts:<width$}\n", width = padded - 1)?;
+        let mut rows = self.rows.into_inner().map_err(io::IntoInnerError::into_error)?;
+        rows.rewind()?;
+        io::copy(&mut rows, &mut self.out)?;
+        self.out.flush()
+    }
+}
+
+struct Table<W> {
+    out: W,
+    header: bool,
+}
+
+impl<W: Write> Sink for Table<W> {
+    fn embedding(&mut self, record: Record<'_>) -> io::Result<()> {
+        if std::mem::take(&mut self.header) {
+            writeln!(
+                self.out,
+                "{:>5}  {:>6}  {:<44}  {:<40}",
+                "index", "tokens", "vector", "text"
+            )?;
+        }
+        let vector = record.embedding.vector();
+        let head: Vec<_> = vector.iter().take(4).map(|x| format!("{x:+.5}")).collect();
+        let head = format!("[{}, … {} in all]", head.join(" "), vector.len());
+        let cut = if record.embedding.truncated { "+" } else { " " };
+        writeln!(
+            self.out,
+            "{:>5}  {:>6}{cut} {head:<44}  {}",
+            record.index,
+            record.embedding.tokens,
+            one_line(record.text, 40)
+        )
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// At most `width` characters of `text`, without anything that would move a terminal's cursor.
+pub(crate) fn one_line(text: &str, width: usize) -> String {
+    let mut line: String =
+        text.chars().take(width).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(width).is_some() {
+        line.pop();
+        line.push('…');
+    }
+    line
+}

@@ -1,0 +1,307 @@
+//! The program as people run it: what it prints, what it says when something is wrong, and how it
+//! exits.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use isovec_tests::{Failures, max_difference, minilm, test_models};
+use serde_json::Value;
+
+fn isovec(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_isovec"));
+    // A test must never reach for the network.
+    command.args(args).env("ISOVEC_OFFLINE", "1");
+    command
+}
+
+fn run(args: &[&str], stdin: &[u8]) -> Output {
+    let mut child = isovec(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that refuses its arguments does not read; that is not an error here.
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    child.wait_with_output().unwrap()
+}
+
+fn json_lines(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn vector(value: &Value) -> Vec<f32> {
+    value["embedding"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect()
+}
+
+/// A small model, for what does not depend on the model.
+fn small() -> String {
+    test_models().join("mean-opset11").to_string_lossy().into_owned()
+}
+
+#[test]
+fn embeds_arguments_as_the_library_does() {
+    let texts = ["Hello world", "", "a \"quoted\"\nline"];
+    let mut args = vec!["embed"];
+    args.extend(texts);
+    let lines = json_lines(&run(&args, b""));
+    assert_eq!(lines.len(), texts.len());
+    for (index, (line, text)) in lines.iter().zip(texts).enumerate() {
+        let expected = minilm().embed(text).unwrap();
+        assert_eq!(line["index"], index);
+        assert_eq!(line["tokens"], expected.tokens);
+        assert_eq!(line["truncated"], false);
+        // Shortest decimals that read back as the same float: nothing is lost on the way.
+        assert_eq!(vector(line), expected.vector());
+    }
+}
+
+#[test]
+fn reads_lines_and_json_lines_in_order() {
+    let input = "first\r\nsecond\n\nlast without newline";
+    let lines = json_lines(&run(&["embed", "--input", "-", "--model", &small()], input.as_bytes()));
+    assert_eq!(lines.len(), 4, "an empty line is an empty text, so that indices are line numbers");
+
+    let input = "{\"text\": \"first\", \"id\": 7, \"index\": \"mine\"}\n\n{\"id\": [1], \"text\": \"second\"}\n";
+    let args = ["embed", "--input", "-", "--input-format", "jsonl", "--model", &small()];
+    let carried = json_lines(&run(&args, input.as_bytes()));
+    assert_eq!(carried.len(), 2);
+    assert_eq!((&carried[0]["id"], &carried[0]["index"]), (&Value::from(7), &Value::from(0)));
+    assert_eq!(carried[1]["id"], serde_json::json!([1]));
+    assert_eq!(vector(&carried[0]), vector(&lines[0]));
+    assert_eq!(vector(&carried[1]), vector(&lines[1]));
+}
+
+#[test]
+fn a_slow_stream_is_answered_line_by_line() {
+    let mut child = isovec(&["embed", "--input", "-", "--model", &small()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    for index in 0..3 {
+        writeln!(stdin, "text {index}").unwrap();
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let answer: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(answer["index"], index);
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn json_and_table_and_npy_hold_the_same_vectors() {
+    let input = b"one\ntwo words\nthree more words\n";
+    let base = ["embed", "--input", "-", "--model", &small(), "--format"];
+    let with = |format: &'static str| [&base[..], &[format]].concat();
+    let lines = json_lines(&run(&with("jsonl"), input));
+
+    let json = run(&with("json"), input);
+    assert_eq!(serde_json::from_slice::<Vec<Value>>(&json.stdout).unwrap(), lines);
+    let none = run(&with("json"), b"");
+    assert_eq!(serde_json::from_slice::<Vec<Value>>(&none.stdout).unwrap(), [] as [Value; 0]);
+
+    let table = String::from_utf8(run(&with("table"), input).stdout).unwrap();
+    assert_eq!(table.lines().count(), 4, "{table}");
+    assert!(table.contains("two words"), "{table}");
+
+    // NumPy itself reads what we wrote.
+    let npy = run(&with("npy"), input).stdout;
+    let Some(python) = std::env::var_os("ISOVEC_PYTHON") else {
+        panic!("ISOVEC_PYTHON is not set. Run the tests by scripts/test.");
+    };
+    let script = "import sys, io, json, numpy as np\n\
+                  a = np.load(io.BytesIO(sys.stdin.buffer.read()))\n\
+                  print(json.dumps([str(a.dtype), a.shape, a.tolist()]))";
+    let mut child = Command::new(python)
+        .args(["-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(&npy).unwrap();
+    let read = child.wait_with_output().unwrap();
+    let (dtype, shape, rows): (String, [usize; 2], Vec<Vec<f32>>) =
+        serde_json::from_slice(&read.stdout).unwrap();
+    assert_eq!((dtype.as_str(), shape), ("float32", [3, 32]));
+    for (row, line) in rows.iter().zip(&lines) {
+        assert_eq!(max_difference(row, &vector(line)), 0.0);
+    }
+}
+
+#[test]
+fn similarity_and_search_show_meaning() {
+    let similarity = |a: &str, b: &str| -> f32 {
+        let output = run(&["similarity", a, b], b"");
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+    };
+    let (near, far) = (similarity("a cat", "a kitten"), similarity("a cat", "tax law"));
+    assert!(near > 0.7 && far < 0.3, "{near} {far}");
+
+    let texts = "The stock market fell today.\nA kitten sleeps on the sofa.\nHow to bake bread.\n";
+    let args = ["search", "cats", "--input", "-", "--top", "2", "--format", "jsonl"];
+    let hits = json_lines(&run(&args, texts.as_bytes()));
+    assert_eq!(hits.len(), 2);
+    assert_eq!(hits[0]["index"], 1);
+    assert!(hits[0]["score"].as_f64() > hits[1]["score"].as_f64());
+}
+
+#[test]
+fn bad_input_is_named_with_its_exit_code() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = |name: &str| temp.path().join(name).to_string_lossy().into_owned();
+    let corrupt = copy_model(&temp.path().join("corrupt"));
+    std::fs::write(Path::new(&corrupt).join("model.onnx"), b"not a model").unwrap();
+    let shapeless = copy_model(&temp.path().join("shapeless"));
+    std::fs::write(
+        Path::new(&shapeless).join("config.json"),
+        r#"{"hidden_size": 31, "max_position_embeddings": 48}"#,
+    )
+    .unwrap();
+    let small = small();
+    let long_line = "x".repeat(8 << 20);
+    let output = path("no/such/folder/out.jsonl");
+    let missing = path("missing.txt");
+
+    // (name, arguments, standard input, exit code, what standard error says)
+    let cases: Vec<(&str, Vec<&str>, &[u8], i32, String)> = vec![
+        ("no such model", vec!["embed", "x", "--model", "nope"], b"", 1, "isovec: error: no model is named \"nope\"; there are: all-MiniLM-L6-v2\n".into()),
+        ("unknown variant", vec!["embed", "x", "--variant", "fp8"], b"", 1, "isovec: error: model \"all-MiniLM-L6-v2\" has no variant \"fp8\"; there are: fp32, int8, int8-dynamic\n".into()),
+        ("corrupt file", vec!["embed", "x", "--model", &corrupt], b"", 1, format!("isovec: error: {corrupt}/model.onnx: not an ONNX file (11 bytes): ")),
+        ("wrong shape", vec!["embed", "x", "--model", &shapeless], b"", 1, format!("isovec: error: {shapeless}/model.onnx: output \"last_hidden_state\" has the shape ")),
+        ("too many tokens", vec!["embed", "x", "--max-tokens", "513"], b"", 1, "isovec: error: max_tokens: 513 is outside of 1 to 512, the most that model \"all-MiniLM-L6-v2\" reads\n".into()),
+        ("no threads", vec!["embed", "x", "--threads", "0"], b"", 1, "isovec: error: threads: 0 is outside of 1 to 1024\n".into()),
+        ("no such prompt", vec!["embed", "x", "--model", &small, "--prompt", "query"], b"", 1, "isovec: error: text 0: model \"mean-opset11\" has no prompt \"query\"; it has: []\n".into()),
+        ("not UTF-8", vec!["embed", "--input", "-", "--model", &small], b"fine\nbad \xff byte\n", 1, "isovec: error: standard input line 2: is not UTF-8: byte 0xff at column 5\n".into()),
+        ("long line", vec!["embed", "--input", "-", "--model", &small], long_line.as_bytes(), 1, "isovec: error: standard input line 1: is over the cap of 7340032 bytes\n".into()),
+        ("long text", vec!["embed", "--input", "-", "--model", &small], &long_line.as_bytes()[..1_048_577], 1, "isovec: error: text 0: the text is 1048577 bytes, over the cap of 1048576\n".into()),
+        ("no JSON", vec!["embed", "--input", "-", "--input-format", "jsonl", "--model", &small], b"{\"text\": \"a\"}\nhello\n", 1, "isovec: error: standard input line 2: is no JSON object: expected value at line 1 column 1\n".into()),
+        ("no text", vec!["embed", "--input", "-", "--input-format", "jsonl", "--model", &small], b"{\"body\": 1}\n", 1, "isovec: error: standard input line 1: has no \"text\"\n".into()),
+        ("text of another type", vec!["embed", "--input", "-", "--input-format", "jsonl", "--model", &small], b"{\"text\": 1}\n", 1, "isovec: error: standard input line 1: \"text\" is 1; expected a string\n".into()),
+        ("no input file", vec!["embed", "--input", &missing], b"", 1, format!("isovec: error: cannot open {missing}: No such file or directory (os error 2)\n")),
+        ("output folder", vec!["embed", "x", "--model", &small, "--output", &output], b"", 1, format!("isovec: error: cannot write {output}: No such file or directory (os error 2)\n")),
+        ("keep-going needs jsonl", vec!["embed", "x", "--keep-going", "--format", "npy"], b"", 1, "isovec: error: --keep-going reports failures as JSON lines; it goes with --format jsonl only\n".into()),
+        ("nothing to embed", vec!["embed"], b"", 2, "error: the following required arguments were not provided:".into()),
+        ("both inputs", vec!["embed", "x", "--input", "-"], b"", 2, "error: the argument '[TEXT]...' cannot be used with '--input <FILE|->'".into()),
+        ("unknown format", vec!["embed", "x", "--format", "xml"], b"", 2, "error: invalid value 'xml' for '--format <FORMAT>'".into()),
+        ("unknown command", vec!["embeb"], b"", 2, "error: unrecognized subcommand 'embeb'".into()),
+    ];
+    let mut failures = Failures::default();
+    for (name, args, stdin, code, message) in cases {
+        let output = run(&args, stdin);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        failures.check(output.status.code() == Some(code), || format!("{name}: {}", output.status));
+        failures.check(stderr.starts_with(&message), || format!("{name}:\n{stderr}not\n{message}"));
+    }
+    failures.report();
+}
+
+#[test]
+fn what_was_computed_before_a_bad_line_is_written() {
+    let args = ["embed", "--input", "-", "--model", &small()];
+    let output = run(&args, b"one\ntwo\n\xff\nfour\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stdout.iter().filter(|b| **b == b'\n').count(), 2);
+}
+
+#[test]
+fn keep_going_reports_each_failure_in_its_place() {
+    let mut input = b"one\n".to_vec();
+    input.extend(b"y".repeat(1_048_577));
+    input.extend(b"\nthree\n");
+    let output = run(&["embed", "--input", "-", "--model", &small(), "--keep-going"], &input);
+    assert_eq!(output.status.code(), Some(1));
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[1]["index"], 1);
+    assert_eq!(lines[1]["error"]["code"], "too_large");
+    assert_eq!(lines[2]["index"], 2);
+    assert!(lines[2]["embedding"].is_array());
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "isovec: error: 1 of 3 texts have no vector; see their \"error\"\n"
+    );
+}
+
+#[test]
+fn a_reader_that_stops_early_is_no_error() {
+    let mut child = isovec(&["embed", "--input", "-", "--model", &small()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let feeder = std::thread::spawn(move || {
+        for _ in 0..100_000 {
+            if writeln!(stdin, "some text").is_err() {
+                break;
+            }
+        }
+    });
+    let mut first = [0; 10];
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut first).unwrap();
+    drop(stdout);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    feeder.join().unwrap();
+}
+
+#[test]
+fn memory_does_not_grow_with_the_input() {
+    let (short, long) = (peak_memory(5_000), peak_memory(100_000));
+    // 95,000 more texts and vectors would be 20 MB and more if they were kept.
+    assert!(long < short + (6 << 20), "{short} bytes for 5,000 lines, {long} for 100,000");
+}
+
+/// The most memory that embedding so many lines from standard input takes.
+fn peak_memory(lines: usize) -> u64 {
+    let mut child = isovec(&["embed", "--input", "-", "--model", &small(), "--threads", "2"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let feeder = std::thread::spawn(move || {
+        for line in 0..lines {
+            writeln!(stdin, "this is the text of line {line}, of a plausible length").unwrap();
+        }
+    });
+    let status = format!("/proc/{}/status", child.id());
+    let (mut peak, mut read) = (0, 0);
+    let mut looked = Instant::now();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        assert!(line.unwrap().starts_with(&format!("{{\"index\":{read},")));
+        read += 1;
+        if looked.elapsed() > Duration::from_millis(50) || read == lines {
+            looked = Instant::now();
+            let status = std::fs::read_to_string(&status).unwrap_or_default();
+            let high = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kib = high.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+            peak = peak.max(kib.unwrap_or(0) * 1024);
+        }
+    }
+    feeder.join().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(read, lines);
+    peak
+}
+
+fn copy_model(to: &Path) -> String {
+    let from = test_models().join("mean-opset11");
+    std::fs::create_dir_all(to.join("1_Pooling")).unwrap();
+    for file in ["model.onnx", "tokenizer.json", "config.json", "1_Pooling/config.json"] {
+        std::fs::copy(from.join(file), to.join(file)).unwrap();
+    }
+    to.to_string_lossy().into_owned()
+}

@@ -1,0 +1,286 @@
+//! Text embeddings with files, threads and the model store around the core.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use isovec_core::manifest::FileRole;
+use isovec_core::{
+    Embedding, Error, ErrorKind, Fingerprint, HashedBytes, Manifest, ModelSpec, Result,
+    TextOptions, Tokens,
+};
+use ndarray::Array2;
+
+use crate::folder::{ModelFolder, cannot_read};
+use crate::pool::Pool;
+use crate::store::{FetchOptions, ModelStore};
+
+/// Turns texts into vectors, on as many threads as the machine has.
+///
+/// Cheap to clone: clones share the model. All calls take `&self` and may come from any number of
+/// threads at once. A text's vector depends on that text alone: bit for bit the same in any batch,
+/// in any order, on any number of threads.
+///
+/// # Example
+///
+/// ```no_run
+/// use isovec::TextEmbedder;
+///
+/// let model = TextEmbedder::open("all-MiniLM-L6-v2")?;
+/// let e = model.embed("Hello")?;
+/// println!("{} dimensions, {} tokens, truncated: {}", e.vector().len(), e.tokens, e.truncated);
+///
+/// let batch = model.embed_batch(&["a red car", "ein rotes Auto"])?;
+/// println!("{:.3}", isovec::vector::cosine(batch[0].vector(), batch[1].vector())?);
+/// # Ok::<(), isovec::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TextEmbedder {
+    core: Arc<isovec_core::TextEmbedder>,
+    pool: Pool,
+}
+
+impl TextEmbedder {
+    /// Opens a model by name or folder with default settings, fetching its files if needed.
+    ///
+    /// # Errors
+    ///
+    /// See [`TextEmbedderBuilder::open`].
+    pub fn open(model: &str) -> Result<Self> {
+        Self::builder(model).open()
+    }
+
+    /// Starts to open a model with other settings than the default ones.
+    pub fn builder(model: impl Into<String>) -> TextEmbedderBuilder<'static> {
+        TextEmbedderBuilder {
+            model: model.into(),
+            variant: None,
+            options: TextOptions::default(),
+            threads: None,
+            store: None,
+            manifest: None,
+            fetch: FetchOptions::default(),
+        }
+    }
+
+    /// The vector of one text, on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`isovec_core::TextEmbedder::embed`].
+    pub fn embed(&self, text: &str) -> Result<Embedding> {
+        self.core.embed(text)
+    }
+
+    /// The vector of one text with a named prompt of the model before it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`isovec_core::TextEmbedder::embed_prompted`].
+    pub fn embed_prompted(&self, prompt: &str, text: &str) -> Result<Embedding> {
+        self.core.embed_prompted(prompt, text)
+    }
+
+    /// The vectors of `texts`, in their order.
+    ///
+    /// # Errors
+    ///
+    /// That of the first text that has none, naming its index.
+    pub fn embed_batch<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Vec<Embedding>> {
+        let name = |(index, result): (usize, Result<Embedding>)| {
+            result.map_err(|e| e.context(format_args!("text {index}")))
+        };
+        self.embed_each(texts).into_iter().enumerate().map(name).collect()
+    }
+
+    /// A result for each of `texts`, in their order: one that fails does not fail the others.
+    pub fn embed_each<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Vec<Result<Embedding>> {
+        self.embed_each_with(None, texts)
+    }
+
+    /// As [`embed_each`](Self::embed_each), with a named prompt of the model before each text.
+    pub fn embed_each_with<T: AsRef<str> + Sync>(
+        &self,
+        prompt: Option<&str>,
+        texts: &[T],
+    ) -> Vec<Result<Embedding>> {
+        self.pool.map(
+            texts,
+            |text| text.as_ref().len(),
+            |text| match prompt {
+                Some(prompt) => self.core.embed_prompted(prompt, text.as_ref()),
+                None => self.core.embed(text.as_ref()),
+            },
+        )
+    }
+
+    /// The vectors of `texts` as one array of the shape `[texts, dims]`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`embed_batch`](Self::embed_batch).
+    pub fn embed_array<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Array2<f32>> {
+        let embeddings = self.embed_batch(texts)?;
+        let flat = embeddings.iter().flat_map(|e| e.vector().iter().copied()).collect();
+        Array2::from_shape_vec((texts.len(), self.dims()), flat).map_err(|e| {
+            Error::new(ErrorKind::DimensionMismatch, "the vectors differ in length").with_source(e)
+        })
+    }
+
+    /// The ids that the model would read of `text`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`isovec_core::TextEmbedder::tokenize`].
+    pub fn tokenize(&self, text: &str) -> Result<Tokens> {
+        self.core.tokenize(text)
+    }
+
+    /// What identifies the vector space of this model with these settings.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.core.fingerprint()
+    }
+
+    /// The number of dimensions of its vectors.
+    pub fn dims(&self) -> usize {
+        self.core.dims()
+    }
+
+    /// The most tokens that are read of one text, special tokens included.
+    pub fn max_tokens(&self) -> usize {
+        self.core.max_tokens()
+    }
+
+    /// The facts of the model.
+    pub fn spec(&self) -> &ModelSpec {
+        self.core.spec()
+    }
+}
+
+/// The settings with which a [`TextEmbedder`] is opened.
+///
+/// ```no_run
+/// let model = isovec::TextEmbedder::builder("all-MiniLM-L6-v2")
+///     .variant("int8")
+///     .max_tokens(256)
+///     .threads(4)
+///     .open()?;
+/// # Ok::<(), isovec::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct TextEmbedderBuilder<'a> {
+    model: String,
+    variant: Option<String>,
+    options: TextOptions,
+    threads: Option<usize>,
+    store: Option<ModelStore>,
+    manifest: Option<Manifest>,
+    fetch: FetchOptions<'a>,
+}
+
+/// The variant that is opened where none is named.
+pub const DEFAULT_VARIANT: &str = "fp32";
+
+impl<'a> TextEmbedderBuilder<'a> {
+    /// Opens this variant of the weights instead of [`DEFAULT_VARIANT`].
+    #[must_use]
+    pub fn variant(mut self, variant: impl Into<String>) -> Self {
+        self.variant = Some(variant.into());
+        self
+    }
+
+    /// Cuts texts after this many tokens, special tokens included.
+    #[must_use]
+    pub fn max_tokens(mut self, max_tokens: usize) -> Self {
+        self.options.max_tokens = Some(max_tokens);
+        self
+    }
+
+    /// Keeps only the first so many dimensions, for a model that was trained for it.
+    #[must_use]
+    pub fn dimensions(mut self, dimensions: usize) -> Self {
+        self.options.dimensions = Some(dimensions);
+        self
+    }
+
+    /// Runs batches on a pool of its own of so many threads. By default they run on the rayon pool
+    /// of the caller, which is the global one unless the caller is inside of another.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Takes files from this store instead of [`ModelStore::from_env`].
+    #[must_use]
+    pub fn store(mut self, store: ModelStore) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Looks names up in this manifest instead of [`manifest`](crate::manifest()).
+    #[must_use]
+    pub fn manifest(mut self, manifest: Manifest) -> Self {
+        self.manifest = Some(manifest);
+        self
+    }
+
+    /// Reports and cancels downloads by these options.
+    #[must_use]
+    pub fn fetch_options<'b>(self, fetch: FetchOptions<'b>) -> TextEmbedderBuilder<'b>
+    where
+        'a: 'b,
+    {
+        TextEmbedderBuilder { fetch, ..self }
+    }
+
+    /// Opens the model: a name of the manifest, or else the path of a folder with `model.onnx`,
+    /// `tokenizer.json` and `config.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) for an unknown name or an incomplete folder; those of
+    /// [`ModelStore::read`] for files that cannot be had; those of
+    /// [`isovec_core::TextEmbedder::new`] for files and settings that cannot be used.
+    pub fn open(self) -> Result<TextEmbedder> {
+        let pool = Pool::new(self.threads)?;
+        let manifest = match self.manifest {
+            Some(manifest) => manifest,
+            None => crate::manifest()?,
+        };
+        let known = manifest.models.iter().any(|model| model.name == self.model);
+        let folder = Path::new(&self.model);
+        let core = if !known && folder.is_dir() {
+            if let Some(variant) = self.variant.filter(|variant| variant != DEFAULT_VARIANT) {
+                return Err(Error::new(
+                    ErrorKind::NotFound,
+                    format!("the folder {} has no variant {variant:?}", folder.display()),
+                ));
+            }
+            open_folder(folder, &self.options)?
+        } else {
+            let spec = manifest.get(&self.model)?;
+            let variant = self.variant.as_deref().unwrap_or(DEFAULT_VARIANT);
+            let store = match self.store {
+                Some(store) => store,
+                None => ModelStore::from_env()?,
+            };
+            let tokenizer = store.read(spec, variant, FileRole::Tokenizer, &self.fetch)?;
+            let model = store.read(spec, variant, FileRole::Model, &self.fetch)?;
+            isovec_core::TextEmbedder::new(spec, model, tokenizer, &self.options)?
+        };
+        Ok(TextEmbedder { core: Arc::new(core), pool })
+    }
+}
+
+fn open_folder(folder: &Path, options: &TextOptions) -> Result<isovec_core::TextEmbedder> {
+    let folder = ModelFolder::read(folder)?;
+    let read = |path: &Path| std::fs::read(path).map_err(|e| cannot_read(path, e));
+    let (model, tokenizer) = (read(&folder.model)?, read(&folder.tokenizer)?);
+    isovec_core::TextEmbedder::new(
+        &folder.spec,
+        HashedBytes::from(&model),
+        HashedBytes::from(&tokenizer),
+        options,
+    )
+    .map_err(|e| e.context(folder.model.display()))
+}
