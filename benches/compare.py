@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -109,8 +110,6 @@ def machine() -> dict[str, str]:
         (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
         platform.processor(),
     )
-    import os
-
     return {"cpu": cpu, "cores": str(os.cpu_count()), "system": platform.platform()}
 
 
@@ -121,7 +120,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--output", type=Path, default=HERE / "results")
     args = parser.parse_args()
-    model, cores = str(args.model), __import__("os").cpu_count() or 1
+    model, cores = str(args.model), os.cpu_count() or 1
     corpus = (HERE / "corpus" / "mixed-1000.txt").read_text(encoding="utf-8").splitlines()
 
     def pair(threads: int) -> tuple[Worker, Worker, float, float]:

@@ -5,7 +5,12 @@
 WORK="${ISOVEC_WORK:-${XDG_CACHE_HOME:-$HOME/.cache}/isovec}"
 VENV="$WORK/venv"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$WORK/target}"
-export ISOVEC_HOME="${ISOVEC_HOME:-$WORK/home}"
+# Where isovec itself keeps models by default, so that what the scripts fetch is there for everyone.
+case "$(uname -s)" in
+  Darwin) default_home="$HOME/Library/Caches/isovec" ;;
+  *) default_home="${XDG_CACHE_HOME:-$HOME/.cache}/isovec" ;;
+esac
+export ISOVEC_HOME="${ISOVEC_HOME:-$default_home}"
 mkdir -p "$WORK"
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }

@@ -1,5 +1,7 @@
 //! The same vector as the reference runtime, and the same whatever runs beside it (R1 to R3).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use isovec::{TextEmbedder, vector};
 use isovec_tests::{Failures, MAX_DIFFERENCE, MIN_COSINE, golden, max_difference, minilm};
 
@@ -71,6 +73,24 @@ fn a_vector_does_not_depend_on_batch_order_or_threads() {
         }
     }
     failures.report();
+}
+
+#[test]
+fn int8_is_another_space_near_the_same_vectors() {
+    let model = TextEmbedder::builder("all-MiniLM-L6-v2").variant("int8").open().unwrap();
+    assert_ne!(model.fingerprint(), minilm().fingerprint());
+    let golden = golden(512);
+    let mut cosines: Vec<f32> = golden
+        .texts
+        .iter()
+        .zip(&golden.vectors)
+        .map(|(case, reference)| {
+            vector::cosine(model.embed(&case.text).unwrap().vector(), reference).unwrap()
+        })
+        .collect();
+    cosines.sort_by(f32::total_cmp);
+    let (worst, median) = (cosines[0], cosines[cosines.len() / 2]);
+    assert!(worst > 0.98 && median > 0.997, "worst {worst}, median {median}");
 }
 
 #[test]

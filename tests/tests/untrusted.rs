@@ -1,5 +1,7 @@
 //! Bytes and texts from anybody: an error or a vector, never a panic (R5, R8, R9, R13 to R15).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use isovec::{ErrorKind, TextOptions, limits};
 use isovec_core::{Manifest, ModelSpec, TextEmbedder};
 use isovec_tests::{minilm, test_models};

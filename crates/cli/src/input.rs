@@ -21,7 +21,7 @@ pub(crate) struct Item {
 }
 
 /// A chunk ends at whichever comes first; together with the queue of lines it bounds memory.
-const CHUNK_ITEMS: usize = 512;
+const CHUNK_ITEMS: usize = 128;
 const CHUNK_BYTES: usize = 4 << 20;
 const QUEUED_LINES: usize = 64;
 

@@ -156,7 +156,7 @@ impl<W: Write> Sink for Npy<W> {
         let length = u16::try_from(padded).map_err(io::Error::other)?;
         self.out.write_all(b"\x93NUMPY\x01\x00")?;
         self.out.write_all(&length.to_le_bytes())?;
-        write!(self.out, "{facts:<width$}\n", width = padded - 1)?;
+        writeln!(self.out, "{facts:<width$}", width = padded - 1)?;
         let mut rows = self.rows.into_inner().map_err(io::IntoInnerError::into_error)?;
         rows.rewind()?;
         io::copy(&mut rows, &mut self.out)?;
@@ -174,7 +174,7 @@ impl<W: Write> Sink for Table<W> {
         if std::mem::take(&mut self.header) {
             writeln!(
                 self.out,
-                "{:>5}  {:>6}  {:<44}  {:<40}",
+                "{:>5}  {:>6}  {:<54}  {}",
                 "index", "tokens", "vector", "text"
             )?;
         }
@@ -184,7 +184,7 @@ impl<W: Write> Sink for Table<W> {
         let cut = if record.embedding.truncated { "+" } else { " " };
         writeln!(
             self.out,
-            "{:>5}  {:>6}{cut} {head:<44}  {}",
+            "{:>5}  {:>6}{cut} {head:<54}  {}",
             record.index,
             record.embedding.tokens,
             one_line(record.text, 40)

@@ -1,6 +1,8 @@
 //! The program as people run it: what it prints, what it says when something is wrong, and how it
 //! exits.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -172,7 +174,8 @@ fn bad_input_is_named_with_its_exit_code() {
     let missing = path("missing.txt");
 
     // (name, arguments, standard input, exit code, what standard error says)
-    let cases: Vec<(&str, Vec<&str>, &[u8], i32, String)> = vec![
+    type Case<'a> = (&'a str, Vec<&'a str>, &'a [u8], i32, String);
+    let cases: Vec<Case<'_>> = vec![
         ("no such model", vec!["embed", "x", "--model", "nope"], b"", 1, "isovec: error: no model is named \"nope\"; there are: all-MiniLM-L6-v2\n".into()),
         ("unknown variant", vec!["embed", "x", "--variant", "fp8"], b"", 1, "isovec: error: model \"all-MiniLM-L6-v2\" has no variant \"fp8\"; there are: fp32, int8, int8-dynamic\n".into()),
         ("corrupt file", vec!["embed", "x", "--model", &corrupt], b"", 1, format!("isovec: error: {corrupt}/model.onnx: not an ONNX file (11 bytes): ")),
@@ -186,7 +189,7 @@ fn bad_input_is_named_with_its_exit_code() {
         ("no JSON", vec!["embed", "--input", "-", "--input-format", "jsonl", "--model", &small], b"{\"text\": \"a\"}\nhello\n", 1, "isovec: error: standard input line 2: is no JSON object: expected value at line 1 column 1\n".into()),
         ("no text", vec!["embed", "--input", "-", "--input-format", "jsonl", "--model", &small], b"{\"body\": 1}\n", 1, "isovec: error: standard input line 1: has no \"text\"\n".into()),
         ("text of another type", vec!["embed", "--input", "-", "--input-format", "jsonl", "--model", &small], b"{\"text\": 1}\n", 1, "isovec: error: standard input line 1: \"text\" is 1; expected a string\n".into()),
-        ("no input file", vec!["embed", "--input", &missing], b"", 1, format!("isovec: error: cannot open {missing}: No such file or directory (os error 2)\n")),
+        ("no input file", vec!["embed", "--input", &missing], b"", 1, format!("isovec: error: cannot read {missing}: No such file or directory (os error 2)\n")),
         ("output folder", vec!["embed", "x", "--model", &small, "--output", &output], b"", 1, format!("isovec: error: cannot write {output}: No such file or directory (os error 2)\n")),
         ("keep-going needs jsonl", vec!["embed", "x", "--keep-going", "--format", "npy"], b"", 1, "isovec: error: --keep-going reports failures as JSON lines; it goes with --format jsonl only\n".into()),
         ("nothing to embed", vec!["embed"], b"", 2, "error: the following required arguments were not provided:".into()),
@@ -202,6 +205,63 @@ fn bad_input_is_named_with_its_exit_code() {
         failures.check(stderr.starts_with(&message), || format!("{name}:\n{stderr}not\n{message}"));
     }
     failures.report();
+}
+
+#[test]
+fn a_store_that_is_empty_or_cannot_be_written_says_what_to_do() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    let empty = temp.path().join("empty");
+    let cases = [
+        (
+            file.join("home"),
+            "the model store cannot be written (ISOVEC_HOME sets its folder): cannot create the folder ",
+        ),
+        (
+            empty,
+            "the offline setting (ISOVEC_OFFLINE) forbids downloading it; run `isovec models fetch all-MiniLM-L6-v2` without that setting",
+        ),
+    ];
+    let mut failures = Failures::default();
+    for (home, message) in cases {
+        let output = isovec(&["embed", "x"]).env("ISOVEC_HOME", &home).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        failures.check(output.status.code() == Some(1) && stderr.contains(message), || {
+            format!("{}: {}, {stderr}", home.display(), output.status)
+        });
+    }
+    failures.report();
+}
+
+#[test]
+fn a_file_with_another_content_is_never_used() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path().join("models/all-MiniLM-L6-v2");
+    std::fs::create_dir_all(folder.join("onnx")).unwrap();
+    std::fs::write(folder.join("onnx/model.onnx"), b"not the model").unwrap();
+    std::fs::write(folder.join("tokenizer.json"), b"{}").unwrap();
+    for args in [["models", "verify"], ["embed", "x"]] {
+        let output = isovec(&args).env("ISOVEC_HOME", temp.path()).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr.contains("has sha256 ") && stderr.contains(", expected "), "{stderr}");
+    }
+}
+
+#[test]
+fn models_are_listed_and_verified() {
+    let list = String::from_utf8(run(&["models", "list"], b"").stdout).unwrap();
+    let row = list.lines().find(|line| line.contains(" fp32 ")).unwrap();
+    let cells: Vec<&str> = row.split_whitespace().take(5).collect();
+    assert_eq!(cells, ["all-MiniLM-L6-v2", "fp32", "384", "512", "yes"], "{list}");
+    for variant in ["fp32", "int8"] {
+        let output = run(&["models", "verify", "--variant", variant], b"");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
+    }
+    let unknown = run(&["models", "verify", "nope"], b"");
+    assert_eq!(unknown.status.code(), Some(1));
 }
 
 #[test]

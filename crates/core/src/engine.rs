@@ -265,3 +265,20 @@ fn shape_changed(e: ndarray::ShapeError) -> Error {
 fn chain(e: &TractError) -> String {
     e.chain().map(|cause| cause.to_string()).collect::<Vec<_>>().join(": ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_and_the_next_call_works() {
+        let index = std::hint::black_box(3);
+        let error = guarded("testing", || Ok([0; 2][index])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::EnginePanic);
+        assert_eq!(
+            error.to_string(),
+            "the engine panicked while testing: index out of bounds: the len is 2 but the index is 3"
+        );
+        assert_eq!(guarded("testing", || Ok([0; 2][index - 2])).unwrap(), 0);
+    }
+}
