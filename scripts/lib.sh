@@ -1,5 +1,8 @@
 # What the scripts share. To be sourced from the top of the repository.
 
+# Without it, bash forgets `set -e` inside of $(...).
+shopt -s inherit_errexit
+
 # Everything made by the scripts lies in one folder outside of the clone, so that a fresh clone (as
 # CI makes) does not compile tract again.
 WORK="${ISOVEC_WORK:-${XDG_CACHE_HOME:-$HOME/.cache}/isovec}"
@@ -26,7 +29,10 @@ apt_install() {
 }
 
 requirements_hash() { sha256sum models/tools/requirements.txt | cut -d' ' -f1; }
-venv_is_current() { [ "$(cat "$VENV/.requirements" 2>/dev/null)" = "$(requirements_hash)" ]; }
+venv_is_current() {
+  "$VENV/bin/python" -c '' 2>/dev/null &&
+    [ "$(cat "$VENV/.requirements" 2>/dev/null)" = "$(requirements_hash)" ]
+}
 mark_venv_current() { requirements_hash >"$VENV/.requirements"; }
 
 # A cargo tool at a pinned version, in a folder of ours: install_tool NAME VERSION
@@ -34,7 +40,7 @@ install_tool() {
   local root="$WORK/tools"
   if ! grep -qs "\"$1 $2 " "$root/.crates2.json"; then
     say "installing $1 $2"
-    CARGO_TARGET_DIR="$WORK/tools-target" cargo install --quiet --root "$root" --version "$2" "$1"
+    CARGO_TARGET_DIR="$WORK/tools-target" cargo install --quiet --locked --root "$root" --version "$2" "$1"
   fi
 }
 
@@ -44,13 +50,14 @@ test_models() {
   tools="$(cat models/tools/*.py models/tools/requirements.txt | sha256sum | cut -d' ' -f1)"
   if [ "$(cat "$folder/.made-by" 2>/dev/null)" != "$tools" ]; then
     say "generating the test models"
-    rm -rf "$folder"
-    "$VENV/bin/python" models/tools/make_test_models.py --output "$folder" >&2
-    echo "$tools" >"$folder/.made-by"
+    rm -rf "$folder" "$folder.new"
+    "$VENV/bin/python" models/tools/make_test_models.py --output "$folder.new" >&2
+    echo "$tools" >"$folder.new/.made-by"
+    mv "$folder.new" "$folder"
   fi
   echo "$folder"
 }
 
 # Always the whole workspace: with `--package` cargo picks other features for shared dependencies, and
 # then compiles tract, which takes minutes, once more for each choice.
-build() { cargo build --release --workspace --quiet; }
+build() { cargo build --release --workspace --locked --quiet; }

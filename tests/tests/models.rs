@@ -89,18 +89,6 @@ fn every_good_model_equals_onnx_runtime() {
 }
 
 #[test]
-fn dynamic_quantisation_ranges_are_per_text() {
-    let model = open(&folder("int8-dynamic").to_string_lossy());
-    let reference: Reference = json(&folder("int8-dynamic").join("reference.json"));
-    let alone: Vec<_> = reference.texts.iter().map(|t| model.embed(t).unwrap()).collect();
-    let mut texts = reference.texts.clone();
-    texts.reverse();
-    let mut batch = model.embed_batch(&texts).unwrap();
-    batch.reverse();
-    assert_eq!(batch, alone);
-}
-
-#[test]
 fn prompts_are_put_before_the_text() {
     let model = open(&folder("prompts").to_string_lossy());
     let reference: Reference = json(&folder("prompts").join("reference.json"));
@@ -118,6 +106,25 @@ fn prompts_are_put_before_the_text() {
         error.to_string(),
         "model \"prompts\" has no prompt \"title\"; it has: [passage, query]"
     );
+}
+
+#[test]
+fn the_default_prompt_is_part_of_the_space() {
+    let (model, tokenizer) = bytes("prompts");
+    let reference: Reference = json(&folder("prompts").join("reference.json"));
+    let with = |default: Option<&str>| {
+        let mut spec = spec();
+        spec.prompts = [("query".to_owned(), "query: ".to_owned())].into();
+        spec.default_prompt = default.map(str::to_owned);
+        TextEmbedder::from_bytes(&spec, &model, &tokenizer, &TextOptions::default()).unwrap()
+    };
+    let (plain, prompted) = (with(None), with(Some("query")));
+    assert_ne!(plain.fingerprint(), prompted.fingerprint());
+    let expected = &reference.prompted["query"].embeddings;
+    for (text, expected) in reference.texts.iter().zip(expected) {
+        let embedding = prompted.embed(text).unwrap();
+        assert!(max_difference(embedding.vector(), expected) <= isovec_tests::MAX_DIFFERENCE);
+    }
 }
 
 #[test]
@@ -257,7 +264,8 @@ fn the_fingerprint_covers_every_setting_that_changes_a_vector() {
     let mut spaced = tokenizer.clone();
     spaced.push(b'\n');
     let changed = [
-        print(&spec(), &bytes("mean-opset14").0, &spaced, &TextOptions::default()),
+        print(&spec(), &model, &spaced, &TextOptions::default()),
+        print(&spec(), &bytes("prompts").0, &tokenizer, &TextOptions::default()),
         print(
             &spec(),
             &model,

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use isovec::{TextEmbedder, vector};
-use isovec_tests::{Failures, MAX_DIFFERENCE, MIN_COSINE, golden, max_difference, minilm};
+use isovec_tests::{
+    Failures, MAX_DIFFERENCE, MIN_COSINE, golden, max_difference, minilm, test_models,
+};
 
 #[test]
 fn equals_onnx_runtime_at_256_and_512_tokens() {
@@ -52,12 +54,25 @@ fn says_what_was_truncated() {
 #[test]
 fn a_vector_does_not_depend_on_batch_order_or_threads() {
     let texts: Vec<String> = golden(512).texts.into_iter().map(|case| case.text).collect();
+    stays_itself("all-MiniLM-L6-v2", &texts);
+}
+
+/// Dynamic quantisation takes its ranges from what runs together: here that is one text (R2).
+#[test]
+fn a_dynamically_quantised_vector_does_not_either() {
+    let texts: Vec<String> = golden(512).texts.into_iter().map(|case| case.text).collect();
+    stays_itself(&test_models().join("int8-dynamic").to_string_lossy(), &texts);
+}
+
+/// Each text's vector is bit for bit the same alone and in shuffled batches, on 1, 2 and 8 threads.
+fn stays_itself(model: &str, texts: &[String]) {
+    let single = TextEmbedder::open(model).unwrap();
     let alone: Vec<Vec<f32>> =
-        texts.iter().map(|text| minilm().embed(text).unwrap().into_vector()).collect();
+        texts.iter().map(|text| single.embed(text).unwrap().into_vector()).collect();
     let mut failures = Failures::default();
     for threads in [1, 2, 8] {
-        let model = TextEmbedder::builder("all-MiniLM-L6-v2").threads(threads).open().unwrap();
-        assert_eq!(model.fingerprint(), minilm().fingerprint());
+        let model = TextEmbedder::builder(model).threads(threads).open().unwrap();
+        assert_eq!(model.fingerprint(), single.fingerprint());
         for (seed, size) in [(1, 1), (2, 7), (3, 32)] {
             let order = shuffled(texts.len(), seed);
             for batch in order.chunks(size) {

@@ -43,8 +43,8 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_name = "N")]
     pub(crate) dimensions: Option<usize>,
     /// Use N threads instead of one for each core
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
 }
 
 #[derive(Args, Debug)]
@@ -62,7 +62,7 @@ pub(crate) struct EmbedArgs {
     /// The form of the output
     #[arg(long, value_enum, default_value_t = OutputFormat::Jsonl)]
     pub(crate) format: OutputFormat,
-    /// Write to this file instead of standard output
+    /// Write to this file instead of standard output; it appears when all went well
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Report a text that cannot be embedded as {"index", "error"} and go on (jsonl only)
@@ -101,8 +101,8 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_enum, default_value_t = InputFormat::Lines)]
     pub(crate) input_format: InputFormat,
     /// How many results to print
-    #[arg(long, default_value_t = 5, value_name = "N")]
-    pub(crate) top: usize,
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) top: u32,
     /// The form of the output
     #[arg(long, value_enum, default_value_t = SearchFormat::Table)]
     pub(crate) format: SearchFormat,

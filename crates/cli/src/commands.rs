@@ -54,7 +54,7 @@ impl Context {
             builder = builder.dimensions(dimensions);
         }
         if let Some(threads) = args.threads {
-            builder = builder.threads(threads);
+            builder = builder.threads(threads.into());
         }
         builder.open()
     }

@@ -1,10 +1,12 @@
 //! Texts, from arguments or from a stream, in chunks of bounded size.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 
+use isovec::store::CancelToken;
 use isovec::{Error, ErrorKind, Result, limits};
 use serde_json::{Map, Value};
 
@@ -13,62 +15,65 @@ use crate::args::InputFormat;
 /// One text, with what came with it.
 #[derive(Debug)]
 pub(crate) struct Item {
-    pub(crate) text: String,
+    /// The text, or why the line holds none.
+    pub(crate) text: Result<String>,
     /// The further keys of a `jsonl` line.
     pub(crate) extra: Map<String, Value>,
     /// Bytes read from the source up to the end of this text, for progress.
     pub(crate) position: u64,
 }
 
-/// A chunk ends at whichever comes first; together with the queue of lines it bounds memory.
+/// A chunk ends at whichever comes first. At most three chunks are in memory: one is read, one waits
+/// and one is worked on.
 const CHUNK_ITEMS: usize = 128;
-const CHUNK_BYTES: usize = 4 << 20;
-const QUEUED_LINES: usize = 64;
+const CHUNK_BYTES: u64 = 4 << 20;
+
+/// How much is read at once; also how far ahead a chunk may look for whole lines.
+const READ_BYTES: usize = 1 << 18;
+
+/// The most bytes of a line: a text at its cap, every character of it escaped as JSON's `\u0000`,
+/// with some room for other keys.
+const MAX_LINE_BYTES: u64 = 6 * limits::MAX_TEXT_BYTES as u64 + (1 << 20);
 
 /// Texts in chunks: as many as are there, so that a slow stream is answered line by line and a fast
 /// one in full chunks.
 pub(crate) struct Chunks {
-    items: Receiver<Result<Item>>,
+    chunks: Receiver<Result<Vec<Item>>>,
+    cancel: CancelToken,
     /// The length of the source, where it is a file.
     pub(crate) total: Option<u64>,
-    failed: Option<Error>,
 }
 
 impl Chunks {
     /// Reads from a file, or from standard input for `-`.
-    pub(crate) fn open(path: &Path, format: InputFormat) -> Result<Self> {
-        let (reader, total): (Box<dyn Read + Send>, _) = if path == Path::new("-") {
-            (Box::new(std::io::stdin()), None)
+    pub(crate) fn open(path: &Path, format: InputFormat, cancel: &CancelToken) -> Result<Self> {
+        let standard = path == Path::new("-");
+        let (reader, total): (Box<dyn Read + Send>, _) = if standard {
+            (Box::new(io::stdin()), None)
         } else {
-            let cannot_open = |e: std::io::Error| {
+            let cannot_read = |e: io::Error| {
                 let kind = match e.kind() {
-                    std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+                    io::ErrorKind::NotFound => ErrorKind::NotFound,
                     _ => ErrorKind::Io,
                 };
                 Error::new(kind, format!("cannot read {}: {e}", path.display()))
             };
-            let file = File::open(path).map_err(cannot_open)?;
+            let file = File::open(path).map_err(cannot_read)?;
             let total = file.metadata().ok().filter(|m| m.is_file()).map(|m| m.len());
             (Box::new(file), total)
         };
-        let name =
-            if path == Path::new("-") { PathBuf::from("standard input") } else { path.into() };
-        let (send, items) = sync_channel(QUEUED_LINES);
+        let name = if standard { "standard input".to_owned() } else { path.display().to_string() };
+        let (send, chunks) = sync_channel(1);
+        let lines = Lines {
+            reader: BufReader::with_capacity(READ_BYTES, reader),
+            name,
+            format,
+            number: 0,
+            position: 0,
+        };
         // The thread ends with its input, or when the receiver is gone.
-        std::thread::spawn(move || {
-            let mut lines =
-                Lines { reader: BufReader::new(reader), format, number: 0, position: 0 };
-            while let Some(item) = lines.next() {
-                let item = item.map_err(|e| {
-                    e.context(format_args!("{} line {}", name.display(), lines.number))
-                });
-                let failed = item.is_err();
-                if send.send(item).is_err() || failed {
-                    break;
-                }
-            }
-        });
-        Ok(Chunks { items, total, failed: None })
+        std::thread::spawn(move || lines.send(&send));
+        Ok(Chunks { chunks, cancel: cancel.clone(), total })
     }
 }
 
@@ -76,115 +81,142 @@ impl Iterator for Chunks {
     type Item = Result<Vec<Item>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(error) = self.failed.take() {
-            return Some(Err(error));
-        }
-        let mut chunk = Vec::new();
-        let mut bytes = 0;
-        let mut next = self.items.recv().ok();
-        while let Some(item) = next {
-            match item {
-                Ok(item) => {
-                    bytes += item.text.len();
-                    chunk.push(item);
-                }
-                // What was read before the bad line is answered first.
-                Err(error) if chunk.is_empty() => return Some(Err(error)),
-                Err(error) => {
-                    self.failed = Some(error);
-                    break;
-                }
+        loop {
+            // An idle stream must not keep a signal waiting.
+            if self.cancel.is_cancelled() {
+                return Some(Err(Error::new(ErrorKind::Cancelled, "interrupted")));
             }
-            if chunk.len() >= CHUNK_ITEMS || bytes >= CHUNK_BYTES {
-                break;
+            match self.chunks.recv_timeout(Duration::from_millis(50)) {
+                Ok(chunk) => return Some(chunk),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
             }
-            next = self.items.try_recv().ok();
         }
-        (!chunk.is_empty()).then_some(Ok(chunk))
     }
 }
 
 /// The texts of a stream, line by line.
 struct Lines<R> {
     reader: BufReader<R>,
+    name: String,
     format: InputFormat,
     number: u64,
     position: u64,
 }
 
-/// The most bytes of a line: a text at its cap, every character of it escaped as JSON's `\u0000`,
-/// with some room for other keys.
-const MAX_LINE_BYTES: u64 = 6 * limits::MAX_TEXT_BYTES as u64 + (1 << 20);
-
 impl<R: Read> Lines<R> {
-    fn next(&mut self) -> Option<Result<Item>> {
+    fn send(mut self, to: &SyncSender<Result<Vec<Item>>>) {
+        let mut chunk = Vec::new();
+        let mut start = 0;
+        loop {
+            let ended = match self.next() {
+                Ok(Some(item)) => {
+                    chunk.push(item);
+                    false
+                }
+                Ok(None) => true,
+                Err(e) => {
+                    // What was read before is answered first.
+                    let _ = to.send(Ok(chunk)).and_then(|()| to.send(Err(e)));
+                    return;
+                }
+            };
+            // Another whole line is at hand without waiting for the source?
+            let more = self.reader.buffer().contains(&b'\n');
+            let full = chunk.len() >= CHUNK_ITEMS || self.position - start >= CHUNK_BYTES;
+            if ended || full || !more {
+                start = self.position;
+                if !chunk.is_empty() && to.send(Ok(std::mem::take(&mut chunk))).is_err() {
+                    return;
+                }
+            }
+            if ended {
+                return;
+            }
+        }
+    }
+
+    /// The next text. An error is one of the source; a line that holds no text is an item.
+    fn next(&mut self) -> Result<Option<Item>> {
         loop {
             self.number += 1;
-            let mut line = Vec::new();
-            let read = match (&mut self.reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut line) {
-                Ok(0) => return None,
-                Ok(read) => read as u64,
+            let line = match self.line() {
+                Ok(None) => return Ok(None),
+                Ok(Some(line)) => line.map_err(|e| self.at_line(e)),
                 Err(e) => {
-                    return Some(Err(
-                        Error::new(ErrorKind::Io, format!("cannot be read: {e}")).with_source(e)
-                    ));
+                    let error = Error::new(ErrorKind::Io, format!("cannot be read: {e}"));
+                    return Err(self.at_line(error.with_source(e)));
                 }
             };
-            self.position += read;
-            if read == MAX_LINE_BYTES && line.last() != Some(&b'\n') {
-                return Some(Err(Error::new(
-                    ErrorKind::TooLarge,
-                    format!("is over the cap of {MAX_LINE_BYTES} bytes"),
-                )));
-            }
-            if line.last() == Some(&b'\n') {
-                line.pop();
-                if line.last() == Some(&b'\r') {
-                    line.pop();
-                }
-            }
-            let line = match String::from_utf8(line) {
-                Ok(line) => line,
-                Err(e) => {
-                    let at = e.utf8_error().valid_up_to();
-                    return Some(Err(Error::new(
-                        ErrorKind::InvalidInput,
-                        format!(
-                            "is not UTF-8: byte {:#04x} at column {}",
-                            e.as_bytes()[at],
-                            at + 1
-                        ),
-                    )));
-                }
+            let (text, extra) = match line {
+                Ok(line) if self.format == InputFormat::Lines => (Ok(line), Map::new()),
+                Ok(line) if line.trim().is_empty() => continue,
+                Ok(line) => match parse(&line) {
+                    Ok((text, extra)) => (text.map_err(|e| self.at_line(e)), extra),
+                    Err(e) => (Err(self.at_line(e)), Map::new()),
+                },
+                Err(e) => (Err(e), Map::new()),
             };
-            match self.format {
-                InputFormat::Lines => {
-                    return Some(Ok(Item {
-                        text: line,
-                        extra: Map::new(),
-                        position: self.position,
-                    }));
-                }
-                InputFormat::Jsonl if line.trim().is_empty() => {}
-                InputFormat::Jsonl => return Some(self.parse(&line)),
-            }
+            return Ok(Some(Item { text, extra, position: self.position }));
         }
     }
 
-    fn parse(&self, line: &str) -> Result<Item> {
-        let invalid = |detail: String| Error::new(ErrorKind::InvalidInput, detail);
-        let mut extra: Map<String, Value> = serde_json::from_str(line)
-            .map_err(|e| invalid(format!("is no JSON object: {e}")).with_source(e))?;
-        match extra.remove("text") {
-            Some(Value::String(text)) => Ok(Item { text, extra, position: self.position }),
-            Some(other) => Err(invalid(format!("\"text\" is {other}; expected a string"))),
-            None => Err(invalid("has no \"text\"".to_owned())),
+    /// The next line without its end, however long the source's lines are: one over the cap is read
+    /// to its end, but not kept.
+    fn line(&mut self) -> io::Result<Option<Result<String>>> {
+        let mut line = Vec::new();
+        let mut read = self.read_line(&mut line)?;
+        if read == 0 {
+            return Ok(None);
         }
+        if read == MAX_LINE_BYTES && line.last() != Some(&b'\n') {
+            while read > 0 && line.last() != Some(&b'\n') {
+                line.clear();
+                read = self.read_line(&mut line)?;
+            }
+            let message = format!("is over the cap of {MAX_LINE_BYTES} bytes");
+            return Ok(Some(Err(Error::new(ErrorKind::TooLarge, message))));
+        }
+        if line.last() == Some(&b'\n') {
+            line.pop();
+            if line.last() == Some(&b'\r') {
+                line.pop();
+            }
+        }
+        Ok(Some(String::from_utf8(line).map_err(|e| {
+            let at = e.utf8_error().valid_up_to();
+            let byte = e.as_bytes()[at];
+            let message = format!("is not UTF-8: byte {byte:#04x} at column {}", at + 1);
+            Error::new(ErrorKind::InvalidInput, message)
+        })))
     }
+
+    fn read_line(&mut self, line: &mut Vec<u8>) -> io::Result<u64> {
+        let read = (&mut self.reader).take(MAX_LINE_BYTES).read_until(b'\n', line)? as u64;
+        self.position += read;
+        Ok(read)
+    }
+
+    fn at_line(&self, error: Error) -> Error {
+        error.context(format_args!("{} line {}", self.name, self.number))
+    }
+}
+
+/// The text of a `jsonl` line and its further keys, which are kept even where it has no text.
+fn parse(line: &str) -> Result<(Result<String>, Map<String, Value>)> {
+    let invalid = |detail: String| Error::new(ErrorKind::InvalidInput, detail);
+    let mut extra: Map<String, Value> = serde_json::from_str(line)
+        .map_err(|e| invalid(format!("is no JSON object: {e}")).with_source(e))?;
+    let text = match extra.remove("text") {
+        Some(Value::String(text)) => Ok(text),
+        Some(other) => Err(invalid(format!("\"text\" is {other}; expected a string"))),
+        None => Err(invalid("has no \"text\"".to_owned())),
+    };
+    Ok((text, extra))
 }
 
 /// Texts given as arguments, as one chunk.
 pub(crate) fn from_arguments(texts: Vec<String>) -> Vec<Item> {
-    let item = |text| Item { text, extra: Map::new(), position: 0 };
+    let item = |text| Item { text: Ok(text), extra: Map::new(), position: 0 };
     texts.into_iter().map(item).collect()
 }

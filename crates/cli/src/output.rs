@@ -14,7 +14,12 @@ pub(crate) trait Sink {
     /// One vector.
     fn embedding(&mut self, record: Record<'_>) -> io::Result<()>;
     /// One text that has none.
-    fn failure(&mut self, _index: u64, _error: &isovec::Error) -> io::Result<()> {
+    fn failure(
+        &mut self,
+        _index: u64,
+        _error: &isovec::Error,
+        _extra: Map<String, Value>,
+    ) -> io::Result<()> {
         Ok(())
     }
     /// After each chunk: what was computed is on its way before more is.
@@ -85,12 +90,20 @@ impl<W: Write> Sink for JsonLines<W> {
         self.out.write_all(b"\n")
     }
 
-    fn failure(&mut self, index: u64, error: &isovec::Error) -> io::Result<()> {
-        let error = serde_json::json!({
-            "index": index,
-            "error": { "code": error.kind().as_str(), "message": error.to_string() },
-        });
-        writeln!(self.out, "{error}")
+    fn failure(
+        &mut self,
+        index: u64,
+        error: &isovec::Error,
+        extra: Map<String, Value>,
+    ) -> io::Result<()> {
+        let mut line = extra;
+        line.insert("index".into(), index.into());
+        line.insert(
+            "error".into(),
+            serde_json::json!({ "code": error.kind().as_str(), "message": error.to_string() }),
+        );
+        serde_json::to_writer(&mut self.out, &line)?;
+        self.out.write_all(b"\n")
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -172,11 +185,7 @@ struct Table<W> {
 impl<W: Write> Sink for Table<W> {
     fn embedding(&mut self, record: Record<'_>) -> io::Result<()> {
         if std::mem::take(&mut self.header) {
-            writeln!(
-                self.out,
-                "{:>5}  {:>6}  {:<54}  {}",
-                "index", "tokens", "vector", "text"
-            )?;
+            writeln!(self.out, "{:>5}  {:>6}  {:<54}  {}", "index", "tokens", "vector", "text")?;
         }
         let vector = record.embedding.vector();
         let head: Vec<_> = vector.iter().take(4).map(|x| format!("{x:+.5}")).collect();

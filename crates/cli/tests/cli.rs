@@ -181,7 +181,7 @@ fn bad_input_is_named_with_its_exit_code() {
         ("corrupt file", vec!["embed", "x", "--model", &corrupt], b"", 1, format!("isovec: error: {corrupt}/model.onnx: not an ONNX file (11 bytes): ")),
         ("wrong shape", vec!["embed", "x", "--model", &shapeless], b"", 1, format!("isovec: error: {shapeless}/model.onnx: output \"last_hidden_state\" has the shape ")),
         ("too many tokens", vec!["embed", "x", "--max-tokens", "513"], b"", 1, "isovec: error: max_tokens: 513 is outside of 1 to 512, the most that model \"all-MiniLM-L6-v2\" reads\n".into()),
-        ("no threads", vec!["embed", "x", "--threads", "0"], b"", 1, "isovec: error: threads: 0 is outside of 1 to 1024\n".into()),
+        ("no threads", vec!["embed", "x", "--threads", "0"], b"", 2, "error: invalid value '0' for '--threads <N>': 0 is not in 1..=1024".into()),
         ("no such prompt", vec!["embed", "x", "--model", &small, "--prompt", "query"], b"", 1, "isovec: error: text 0: model \"mean-opset11\" has no prompt \"query\"; it has: []\n".into()),
         ("not UTF-8", vec!["embed", "--input", "-", "--model", &small], b"fine\nbad \xff byte\n", 1, "isovec: error: standard input line 2: is not UTF-8: byte 0xff at column 5\n".into()),
         ("long line", vec!["embed", "--input", "-", "--model", &small], long_line.as_bytes(), 1, "isovec: error: standard input line 1: is over the cap of 7340032 bytes\n".into()),
@@ -190,8 +190,8 @@ fn bad_input_is_named_with_its_exit_code() {
         ("no text", vec!["embed", "--input", "-", "--input-format", "jsonl", "--model", &small], b"{\"body\": 1}\n", 1, "isovec: error: standard input line 1: has no \"text\"\n".into()),
         ("text of another type", vec!["embed", "--input", "-", "--input-format", "jsonl", "--model", &small], b"{\"text\": 1}\n", 1, "isovec: error: standard input line 1: \"text\" is 1; expected a string\n".into()),
         ("no input file", vec!["embed", "--input", &missing], b"", 1, format!("isovec: error: cannot read {missing}: No such file or directory (os error 2)\n")),
-        ("output folder", vec!["embed", "x", "--model", &small, "--output", &output], b"", 1, format!("isovec: error: cannot write {output}: No such file or directory (os error 2)\n")),
-        ("keep-going needs jsonl", vec!["embed", "x", "--keep-going", "--format", "npy"], b"", 1, "isovec: error: --keep-going reports failures as JSON lines; it goes with --format jsonl only\n".into()),
+        ("output folder", vec!["embed", "x", "--model", &small, "--output", &output], b"", 1, format!("isovec: error: cannot write {output}: its folder does not exist\n")),
+        ("keep-going needs jsonl", vec!["embed", "x", "--keep-going", "--format", "npy"], b"", 2, "error: --keep-going reports failures as JSON lines; it goes with --format jsonl\n".into()),
         ("nothing to embed", vec!["embed"], b"", 2, "error: the following required arguments were not provided:".into()),
         ("both inputs", vec!["embed", "x", "--input", "-"], b"", 2, "error: the argument '[TEXT]...' cannot be used with '--input <FILE|->'".into()),
         ("unknown format", vec!["embed", "x", "--format", "xml"], b"", 2, "error: invalid value 'xml' for '--format <FORMAT>'".into()),
@@ -274,22 +274,78 @@ fn what_was_computed_before_a_bad_line_is_written() {
 
 #[test]
 fn keep_going_reports_each_failure_in_its_place() {
-    let mut input = b"one\n".to_vec();
+    let mut input = b"{\"text\": \"one\"}\n{\"text\": \"".to_vec();
     input.extend(b"y".repeat(1_048_577));
-    input.extend(b"\nthree\n");
-    let output = run(&["embed", "--input", "-", "--model", &small(), "--keep-going"], &input);
+    input.extend(b"\", \"id\": 7}\n\xff\nno json\n");
+    input.extend(b"z".repeat(8 << 20));
+    input.extend(b"\n{\"id\": 8}\n{\"text\": \"last\"}\n");
+    let args =
+        ["embed", "--input", "-", "--input-format", "jsonl", "--model", &small(), "--keep-going"];
+    let output = run(&args, &input);
     assert_eq!(output.status.code(), Some(1));
     let text = std::str::from_utf8(&output.stdout).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len(), 3);
-    assert_eq!(lines[1]["index"], 1);
-    assert_eq!(lines[1]["error"]["code"], "too_large");
-    assert_eq!(lines[2]["index"], 2);
-    assert!(lines[2]["embedding"].is_array());
+    let codes: Vec<Option<&str>> =
+        lines.iter().map(|line| line["error"]["code"].as_str()).collect();
+    let invalid = Some("invalid_input");
+    let large = Some("too_large");
+    assert_eq!(codes, [None, large, invalid, invalid, large, invalid, None]);
+    for (index, line) in lines.iter().enumerate() {
+        assert_eq!(line["index"], index);
+    }
+    assert_eq!((&lines[1]["id"], &lines[5]["id"]), (&Value::from(7), &Value::from(8)));
+    assert!(lines[6]["embedding"].is_array());
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
-        "isovec: error: 1 of 3 texts have no vector; see their \"error\"\n"
+        "isovec: error: 5 of 7 texts have no vector; see their \"error\"\n"
     );
+}
+
+#[test]
+fn an_output_file_appears_only_when_it_is_whole() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("vectors.jsonl").to_string_lossy().into_owned();
+    let small = small();
+    let args = ["embed", "--input", "-", "--model", &small, "--output", &file];
+    assert!(run(&args, b"one\ntwo\n").status.success());
+    let whole = std::fs::read(&file).unwrap();
+    assert_eq!(whole.iter().filter(|b| **b == b'\n').count(), 2);
+
+    assert_eq!(run(&args, b"one\n\xff\n").status.code(), Some(1));
+    assert_eq!(std::fs::read(&file).unwrap(), whole, "a failed run keeps what was there");
+
+    // Onto its own input: every line once, although the output is longer than the input.
+    let texts = temp.path().join("texts.txt").to_string_lossy().into_owned();
+    std::fs::write(&texts, "some text\n".repeat(1000)).unwrap();
+    let onto = ["embed", "--input", &texts, "--model", &small, "--output", &texts];
+    assert!(run(&onto, b"").status.success());
+    assert_eq!(std::fs::read_to_string(&texts).unwrap().lines().count(), 1000);
+    assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 2, "nothing temporary is left");
+
+    // What is no file is written to, not replaced.
+    let null = ["embed", "x", "--model", &small, "--output", "/dev/null"];
+    assert!(run(&null, b"").status.success());
+    assert!(!Path::new("/dev/null").is_file());
+}
+
+#[test]
+fn a_signal_ends_a_run_that_waits_for_input() {
+    let mut child = isovec(&["embed", "--input", "-", "--model", &small()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "a first text, to know that it is running").unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut String::new()).unwrap();
+    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "isovec: error: interrupted\n");
+    drop(stdin);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::DimLike;
 
-use crate::{Error, ErrorKind, Pooling, Result, limits};
+use crate::{Error, ErrorKind, HashedBytes, Pooling, Result, limits};
 
 /// A loaded text model. Runs on `&self`, from any number of threads at once.
 pub(crate) struct Engine {
@@ -53,16 +53,14 @@ pub(crate) struct Expected<'a> {
 }
 
 impl Engine {
-    /// Parses, checks and optimises a model.
-    pub(crate) fn load_text(onnx: &[u8], expected: &Expected<'_>) -> Result<Self> {
-        if onnx.len() > limits::MAX_MODEL_BYTES {
+    /// Parses, checks and optimises a model. The bytes are given up as soon as they are parsed, so
+    /// that owned ones do not stay in memory beside what is made of them.
+    pub(crate) fn load_text(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Self> {
+        let length = onnx.bytes().len();
+        if length > limits::MAX_MODEL_BYTES {
             return Err(Error::new(
                 ErrorKind::TooLarge,
-                format!(
-                    "the model is {} bytes, over the cap of {}",
-                    onnx.len(),
-                    limits::MAX_MODEL_BYTES
-                ),
+                format!("the model is {length} bytes, over the cap of {}", limits::MAX_MODEL_BYTES),
             ));
         }
         guarded("loading the model", || load(onnx, expected))
@@ -104,6 +102,16 @@ impl Engine {
             let array = array.index_axis_move(ndarray::Axis(0), 0);
             if array.ndim() == 2 {
                 let tokens = array.into_dimensionality::<Ix2>().map_err(shape_changed)?;
+                if tokens.nrows() != ids.len() {
+                    return Err(Error::new(
+                        ErrorKind::Inference,
+                        format!(
+                            "the model gave {} vectors for {} tokens",
+                            tokens.nrows(),
+                            ids.len()
+                        ),
+                    ));
+                }
                 Ok(Output::Tokens(tokens.to_owned()))
             } else {
                 let pooled = array.into_dimensionality::<ndarray::Ix1>().map_err(shape_changed)?;
@@ -113,11 +121,12 @@ impl Engine {
     }
 }
 
-fn load(onnx: &[u8], expected: &Expected<'_>) -> Result<Engine> {
+fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
     let invalid = |what: &str, e: TractError| {
         Error::new(ErrorKind::InvalidModel, format!("{what}: {}", chain(&e)))
     };
-    let proto = proto::decode(onnx)?;
+    let proto = proto::decode(onnx.bytes())?;
+    drop(onnx);
     let mut model = tract_onnx::onnx()
         // Exports carry symbolic names in their output shapes and value_info that clash with a
         // concrete batch ("Impossible to unify Sym(batch_size) with Val(1)").
@@ -223,7 +232,9 @@ fn select_output(mut model: TypedModel, expected: &Expected<'_>) -> Result<(Type
     };
     let (outlet, name, shape) = chosen;
     let dims = shape.last().and_then(|dims| dims.to_usize().ok());
-    if shape.len() != rank || dims != Some(expected.dims) {
+    // An output that does not keep the batch first would be pooled over the wrong axis.
+    let batch = shape.first().and_then(|batch| batch.to_usize().ok());
+    if shape.len() != rank || dims != Some(expected.dims) || batch != Some(1) {
         return Err(invalid(format!(
             "output {name:?} has the shape {shape:?}; expected {wanted} with dims = {}",
             expected.dims

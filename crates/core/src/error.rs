@@ -159,6 +159,18 @@ mod tests {
         }
     }
 
+    /// Programs in three languages match on these: a renamed one breaks them.
+    #[test]
+    fn codes_are_what_they_have_always_been() {
+        let codes: Vec<_> = ErrorKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(
+            codes.join(" "),
+            "invalid_model invalid_tokenizer invalid_config invalid_input too_large \
+             dimension_mismatch inference non_finite zero_vector engine_panic not_found \
+             hash_mismatch io network offline cancelled"
+        );
+    }
+
     #[test]
     fn context_and_source_are_kept() {
         let io = std::io::Error::other("disk on fire");

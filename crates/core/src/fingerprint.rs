@@ -4,14 +4,13 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::HashedBytes;
 use crate::manifest::{ModelSpec, hex};
 
 /// The sha256 over a model's file hashes and every setting that changes a vector.
 ///
 /// It belongs into every cache key and every index: vectors of two fingerprints are of two spaces,
-/// even if they have as many dimensions. A prompt is not part of it, since a model's prompts are
-/// made to be compared with each other; it is part of the input.
+/// even if they have as many dimensions. The default prompt is part of it; a prompt that a caller names
+/// is part of the input, since a model's prompts are made to be compared with each other.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
@@ -20,8 +19,8 @@ impl Fingerprint {
     pub(crate) fn of_text(
         spec: &ModelSpec,
         output: &str,
-        model: &HashedBytes<'_>,
-        tokenizer: &HashedBytes<'_>,
+        model_sha256: &str,
+        tokenizer_sha256: &str,
         max_tokens: usize,
         dims: usize,
     ) -> Self {
@@ -35,10 +34,12 @@ impl Fingerprint {
         };
         field("isovec fingerprint", b"1");
         field("kind", b"text");
-        field("model", model.sha256().as_bytes());
-        field("tokenizer", tokenizer.sha256().as_bytes());
+        field("model", model_sha256.as_bytes());
+        field("tokenizer", tokenizer_sha256.as_bytes());
         field("output", output.as_bytes());
         field("pooling", format!("{:?}", spec.pooling).as_bytes());
+        let prompt = spec.default_prompt.as_ref().and_then(|name| spec.prompts.get(name));
+        field("default prompt", prompt.map_or("", String::as_str).as_bytes());
         field("normalize", &[u8::from(spec.normalize)]);
         field("max_tokens", &(max_tokens as u64).to_le_bytes());
         field("dims", &(dims as u64).to_le_bytes());

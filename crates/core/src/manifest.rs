@@ -5,6 +5,7 @@
 //! of the key. See `models/manifest.toml` in the repository for the models that isovec knows.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -137,7 +138,9 @@ pub enum FileRole {
 }
 
 /// One accepted content of a file.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+///
+/// Its addresses may hold secrets (signed URLs), so debug output only counts them.
+#[derive(Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Build {
     /// Who made it, in a word: `hub`, `registry`.
@@ -151,6 +154,17 @@ pub struct Build {
     pub urls: Vec<String>,
 }
 
+impl fmt::Debug for Build {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Build")
+            .field("origin", &self.origin)
+            .field("sha256", &self.sha256)
+            .field("size", &self.size)
+            .field("urls", &format_args!("[{} in all]", self.urls.len()))
+            .finish()
+    }
+}
+
 impl Manifest {
     /// Reads and checks a manifest.
     ///
@@ -161,12 +175,15 @@ impl Manifest {
         let invalid = |detail: String| {
             Error::new(ErrorKind::InvalidConfig, format!("manifest: {}", detail.trim_end()))
         };
-        let value =
-            toml::Deserializer::parse(text).map_err(|e| invalid(e.to_string()).with_source(e))?;
+        // Of a TOML error only the message: its full text quotes the file, secrets included.
+        let value = toml::Deserializer::parse(text).map_err(|e| {
+            let line = e.span().map(|span| text[..span.start].matches('\n').count() + 1);
+            let line = line.map_or_else(String::new, |line| format!("line {line}: "));
+            invalid(format!("{line}{}", e.message()))
+        })?;
         let manifest: Manifest = serde_path_to_error::deserialize(value).map_err(|e| {
             let path = e.path().to_string();
-            // The inner text is many lines with a drawing of the source; its message is the core.
-            invalid(format!("{path}: {}", e.inner().message())).with_source(e)
+            invalid(format!("{path}: {}", e.inner().message()))
         })?;
         for (index, model) in manifest.models.iter().enumerate() {
             model.check().map_err(|e| e.context(format_args!("manifest: model[{index}]")))?;
@@ -273,11 +290,6 @@ impl Variant {
 }
 
 impl FileSpec {
-    /// The build with this sha256, if it is accepted.
-    pub fn build(&self, sha256: &str) -> Option<&Build> {
-        self.builds.iter().find(|build| build.sha256 == sha256)
-    }
-
     fn check(&self) -> Result<()> {
         let refuse = |detail: String| Err(Error::new(ErrorKind::InvalidConfig, detail));
         // The path is joined to a folder: it must not be able to leave it.
@@ -432,6 +444,20 @@ mod tests {
         }
         assert!(failures.is_empty(), "{}", failures.join("\n"));
         Manifest::from_toml(&format!("{MODEL}{FILE}{}", build(&hash))).unwrap();
+    }
+
+    #[test]
+    fn secrets_of_addresses_stay_out_of_errors_and_debug_output() {
+        let secret = "urls = [\"https://m/x?token=SECRET\"]";
+        let build = format!(
+            "[[model.variants.fp32.files.builds]]\norigin = \"o\"\nsha256 = \"{}\"\nsize = 1\n{secret}",
+            "a".repeat(64)
+        );
+        let manifest = Manifest::from_toml(&format!("{MODEL}{FILE}{build}")).unwrap();
+        assert!(!format!("{manifest:?}").contains("SECRET"));
+        let error = Manifest::from_toml(&format!("{MODEL}{FILE}{build} oops")).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("SECRET"), "{error:?}");
+        assert!(error.to_string().starts_with("manifest: line 13: "), "{error}");
     }
 
     #[test]

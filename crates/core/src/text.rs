@@ -103,9 +103,16 @@ impl TextEmbedder {
             Expected { dims: spec.dims, pooling: spec.pooling, output: spec.output.as_deref() };
         // The tokenizer first: it is the cheaper of the two to refuse.
         let loaded = Tokenizer::load(tokenizer.bytes(), max_tokens)?;
-        let engine = Engine::load_text(model.bytes(), &expected)?;
-        let fingerprint =
-            Fingerprint::of_text(spec, engine.output(), &model, &tokenizer, max_tokens, dims);
+        let model_sha256 = model.sha256().to_owned();
+        let engine = Engine::load_text(model, &expected)?;
+        let fingerprint = Fingerprint::of_text(
+            spec,
+            engine.output(),
+            &model_sha256,
+            tokenizer.sha256(),
+            max_tokens,
+            dims,
+        );
         Ok(TextEmbedder {
             spec: spec.clone(),
             engine,

@@ -28,6 +28,7 @@ impl ModelFolder {
             optional(&folder.join("sentence_bert_config.json"))?.unwrap_or_default();
         let prompts: PromptConfig =
             optional(&folder.join("config_sentence_transformers.json"))?.unwrap_or_default();
+        refuse_unknown_steps(folder, &sentence, pooling.as_ref(), &prompts)?;
         let modules: Option<Vec<Module>> = optional(&folder.join("modules.json"))?;
 
         let positions = config.positions(folder)?;
@@ -62,8 +63,7 @@ struct Config {
     max_position_embeddings: usize,
     #[serde(default)]
     model_type: String,
-    #[serde(default)]
-    pad_token_id: usize,
+    pad_token_id: Option<usize>,
 }
 
 impl Config {
@@ -71,7 +71,8 @@ impl Config {
     /// `pad_token_id + 1`, so that much of their table is never used.
     fn positions(&self, folder: &Path) -> Result<usize> {
         let offset = match self.model_type.as_str() {
-            "roberta" | "xlm-roberta" | "camembert" | "mpnet" => self.pad_token_id + 1,
+            // 1 is the padding id of these families where the file names none.
+            "roberta" | "xlm-roberta" | "camembert" | "mpnet" => self.pad_token_id.unwrap_or(1) + 1,
             _ => 0,
         };
         self.max_position_embeddings.checked_sub(offset).ok_or_else(|| {
@@ -122,6 +123,8 @@ impl PoolingConfig {
 #[derive(Default, Deserialize)]
 struct SentenceConfig {
     max_seq_length: Option<usize>,
+    #[serde(default)]
+    do_lower_case: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -135,6 +138,33 @@ struct PromptConfig {
 struct Module {
     #[serde(rename = "type")]
     kind: String,
+}
+
+/// Refuses settings that change vectors and are not carried out here: leaving them out would give
+/// plausible wrong vectors.
+fn refuse_unknown_steps(
+    folder: &Path,
+    sentence: &SentenceConfig,
+    pooling: Option<&PoolingConfig>,
+    prompts: &PromptConfig,
+) -> Result<()> {
+    let refuse = |file: &str, setting: &str| {
+        let path = folder.join(file);
+        Err(Error::new(
+            ErrorKind::InvalidConfig,
+            format!("{}: {setting} is not supported", path.display()),
+        ))
+    };
+    if sentence.do_lower_case {
+        return refuse("sentence_bert_config.json", "do_lower_case: true");
+    }
+    let excludes = pooling.is_some_and(|config| {
+        config.keys.get("include_prompt") == Some(&serde_json::Value::Bool(false))
+    });
+    if excludes && !prompts.prompts.is_empty() {
+        return refuse("1_Pooling/config.json", "include_prompt: false");
+    }
+    Ok(())
 }
 
 /// Whether the folder's vectors are scaled to length one: as `modules.json` says, and yes where it
@@ -210,4 +240,98 @@ pub(crate) fn cannot_read(path: &Path, e: std::io::Error) -> Error {
     let kind =
         if e.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Io };
     Error::new(kind, format!("cannot read {}: {e}", path.display())).with_source(e)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is made of a folder with these files beside a model and a tokenizer.
+    fn read(files: &[(&str, &str)]) -> Result<ModelSpec> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("1_Pooling")).unwrap();
+        for file in ["model.onnx", "tokenizer.json"] {
+            fs::write(folder.path().join(file), "").unwrap();
+        }
+        for (file, text) in files {
+            fs::write(folder.path().join(file), text).unwrap();
+        }
+        ModelFolder::read(folder.path()).map(|folder| folder.spec)
+    }
+
+    const BERT: (&str, &str) = (
+        "config.json",
+        r#"{"hidden_size": 8, "max_position_embeddings": 512, "model_type": "bert"}"#,
+    );
+
+    #[test]
+    fn max_tokens_is_the_smaller_of_the_table_and_the_setting() {
+        let length =
+            ("sentence_bert_config.json", r#"{"max_seq_length": 256, "do_lower_case": false}"#);
+        let long = ("sentence_bert_config.json", r#"{"max_seq_length": 1024}"#);
+        let roberta = |pad: &str| {
+            format!(
+                r#"{{"hidden_size": 8, "max_position_embeddings": 514, "model_type": "roberta"{pad}}}"#
+            )
+        };
+        assert_eq!(read(&[BERT]).unwrap().max_tokens, 512);
+        assert_eq!(read(&[BERT, length]).unwrap().max_tokens, 256);
+        assert_eq!(read(&[BERT, long]).unwrap().max_tokens, 512);
+        for pad in ["", ", \"pad_token_id\": 1", ", \"pad_token_id\": null"] {
+            assert_eq!(read(&[("config.json", &roberta(pad))]).unwrap().max_tokens, 512, "{pad}");
+        }
+    }
+
+    #[test]
+    fn pooling_prompts_and_normalisation_are_read() {
+        let cls = (
+            "1_Pooling/config.json",
+            r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#,
+        );
+        let prompts = (
+            "config_sentence_transformers.json",
+            r#"{"prompts": {"query": "q: "}, "default_prompt_name": "query"}"#,
+        );
+        let modules =
+            |last: &str| format!(r#"[{{"type": "a.Transformer"}}, {{"type": "a.Pooling"}}{last}]"#);
+        let spec = read(&[BERT, cls, prompts]).unwrap();
+        assert_eq!((spec.pooling, spec.normalize), (Pooling::Cls, true));
+        assert_eq!(spec.default_prompt.as_deref(), Some("query"));
+        assert_eq!(spec.prompts["query"], "q: ");
+        assert_eq!(read(&[BERT]).unwrap().pooling, Pooling::None);
+        assert!(!read(&[BERT, ("modules.json", &modules(""))]).unwrap().normalize);
+        let normalize = modules(r#", {"type": "a.Normalize"}"#);
+        assert!(read(&[BERT, ("modules.json", &normalize)]).unwrap().normalize);
+    }
+
+    #[test]
+    fn steps_that_are_not_carried_out_are_refused() {
+        let prompts = ("config_sentence_transformers.json", r#"{"prompts": {"query": "q: "}}"#);
+        let cases = [
+            (
+                ("sentence_bert_config.json", r#"{"do_lower_case": true}"#),
+                "do_lower_case: true is not supported",
+            ),
+            (
+                (
+                    "1_Pooling/config.json",
+                    r#"{"pooling_mode_cls_token": true, "include_prompt": false}"#,
+                ),
+                "include_prompt: false is not supported",
+            ),
+            (
+                ("1_Pooling/config.json", r#"{"pooling_mode_lasttoken": true}"#),
+                "the pooling [\"pooling_mode_lasttoken\"] is not supported",
+            ),
+            (
+                ("config_sentence_transformers.json", r#"{"default_prompt_name": "x"}"#),
+                "default_prompt: there is no prompt \"x\"",
+            ),
+        ];
+        for (file, text) in cases {
+            let error = read(&[BERT, prompts, file]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+            assert!(error.to_string().contains(text), "{error}");
+        }
+    }
 }

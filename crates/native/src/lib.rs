@@ -31,6 +31,7 @@ mod pool;
 pub mod store;
 mod text;
 
+pub use isovec_core::manifest::{Build, FileRole, FileSpec, Variant};
 pub use isovec_core::{
     BUILT_IN_MODELS, Embedding, Error, ErrorKind, Fingerprint, HashedBytes, Manifest, ModelKind,
     ModelSpec, Pooling, Result, TextOptions, Tokens, limits, vector,

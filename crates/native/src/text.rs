@@ -49,6 +49,21 @@ impl TextEmbedder {
         Self::builder(model).open()
     }
 
+    /// A model out of the caller's own bytes: an ONNX file and its `tokenizer.json`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`isovec_core::TextEmbedder::new`].
+    pub fn from_bytes<'a>(
+        spec: &ModelSpec,
+        model: impl Into<HashedBytes<'a>>,
+        tokenizer: impl Into<HashedBytes<'a>>,
+        options: &TextOptions,
+    ) -> Result<Self> {
+        let core = isovec_core::TextEmbedder::new(spec, model, tokenizer, options)?;
+        Ok(TextEmbedder { core: Arc::new(core), pool: Pool::new(None)? })
+    }
+
     /// Starts to open a model with other settings than the default ones.
     pub fn builder(model: impl Into<String>) -> TextEmbedderBuilder<'static> {
         TextEmbedderBuilder {
@@ -274,13 +289,9 @@ impl<'a> TextEmbedderBuilder<'a> {
 
 fn open_folder(folder: &Path, options: &TextOptions) -> Result<isovec_core::TextEmbedder> {
     let folder = ModelFolder::read(folder)?;
-    let read = |path: &Path| std::fs::read(path).map_err(|e| cannot_read(path, e));
+    let read =
+        |path: &Path| std::fs::read(path).map(HashedBytes::from).map_err(|e| cannot_read(path, e));
     let (model, tokenizer) = (read(&folder.model)?, read(&folder.tokenizer)?);
-    isovec_core::TextEmbedder::new(
-        &folder.spec,
-        HashedBytes::from(&model),
-        HashedBytes::from(&tokenizer),
-        options,
-    )
-    .map_err(|e| e.context(folder.model.display()))
+    isovec_core::TextEmbedder::new(&folder.spec, model, tokenizer, options)
+        .map_err(|e| e.context(folder.model.display()))
 }

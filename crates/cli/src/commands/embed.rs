@@ -1,38 +1,31 @@
 //! `isovec embed`
 
-use std::fs::File;
-use std::io::Write;
-
-use isovec::{Error, ErrorKind, Result};
+use clap::CommandFactory;
+use clap::error::ErrorKind as Usage;
+use isovec::{Embedding, Error, ErrorKind, Result, TextEmbedder};
 
 use super::{Context, cannot_write};
-use crate::args::{EmbedArgs, OutputFormat};
+use crate::args::{Cli, EmbedArgs, OutputFormat};
+use crate::destination::Destination;
 use crate::input::{self, Chunks, Item};
-use crate::output::{self, Record};
+use crate::output::{self, Record, Sink};
 
 pub(crate) fn run(context: &Context, args: EmbedArgs) -> Result<()> {
     if args.keep_going && args.format != OutputFormat::Jsonl {
-        return Err(Error::new(
-            ErrorKind::InvalidInput,
-            "--keep-going reports failures as JSON lines; it goes with --format jsonl only",
-        ));
+        let message = "--keep-going reports failures as JSON lines; it goes with --format jsonl";
+        Cli::command().error(Usage::ArgumentConflict, message).exit();
     }
     let (chunks, total): (Box<dyn Iterator<Item = Result<Vec<Item>>>>, _) = match &args.input.input
     {
         Some(path) => {
-            let chunks = Chunks::open(path, args.input.input_format)?;
+            let chunks = Chunks::open(path, args.input.input_format, &context.cancel)?;
             let total = chunks.total;
             (Box::new(chunks), Some(total))
         }
         None => (Box::new(std::iter::once(Ok(input::from_arguments(args.texts)))), None),
     };
     let model = context.open(&args.model)?;
-    let out: Box<dyn Write> = match &args.output {
-        Some(path) => Box::new(File::create(path).map_err(|e| {
-            Error::new(ErrorKind::Io, format!("cannot write {}: {e}", path.display()))
-        })?),
-        None => Box::new(std::io::stdout()),
-    };
+    let (out, destination) = Destination::open(args.output.as_deref())?;
     let mut sink = output::sink(args.format, model.dims(), out).map_err(cannot_write)?;
     let bar = total.map(|total| context.progress.texts(total));
 
@@ -40,29 +33,19 @@ pub(crate) fn run(context: &Context, args: EmbedArgs) -> Result<()> {
     for chunk in chunks {
         context.check_cancelled()?;
         let chunk = chunk?;
-        let texts: Vec<&str> = chunk.iter().map(|item| item.text.as_str()).collect();
-        let results = model.embed_each_with(args.prompt.as_deref(), &texts);
         let position = chunk.last().map_or(0, |item| item.position);
-        for (item, result) in chunk.into_iter().zip(results) {
+        for (item, result) in embed(&model, args.prompt.as_deref(), index, chunk) {
             match result {
                 Ok(embedding) => {
-                    let record = Record {
-                        index,
-                        text: &item.text,
-                        embedding: &embedding,
-                        extra: item.extra,
-                    };
+                    let text = item.text.as_deref().unwrap_or_default();
+                    let record = Record { index, text, embedding: &embedding, extra: item.extra };
                     sink.embedding(record).map_err(cannot_write)?;
                 }
                 Err(e) if args.keep_going => {
-                    sink.failure(index, &e).map_err(cannot_write)?;
+                    sink.failure(index, &e, item.extra).map_err(cannot_write)?;
                     failures += 1;
                 }
-                Err(e) => {
-                    // What was computed before stays written.
-                    sink.flush().map_err(cannot_write)?;
-                    return Err(e.context(format_args!("text {index}")));
-                }
+                Err(e) => return stop(sink, e),
             }
             index += 1;
         }
@@ -71,7 +54,9 @@ pub(crate) fn run(context: &Context, args: EmbedArgs) -> Result<()> {
             bar.update(index, position);
         }
     }
+    context.check_cancelled()?;
     sink.finish().map_err(cannot_write)?;
+    destination.keep()?;
     if failures > 0 {
         return Err(Error::new(
             ErrorKind::InvalidInput,
@@ -79,4 +64,32 @@ pub(crate) fn run(context: &Context, args: EmbedArgs) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Each item of a chunk with its vector, or why it has none; `first` is the index of the first.
+fn embed(
+    model: &TextEmbedder,
+    prompt: Option<&str>,
+    first: u64,
+    chunk: Vec<Item>,
+) -> Vec<(Item, Result<Embedding>)> {
+    let texts: Vec<&str> = chunk.iter().filter_map(|item| item.text.as_deref().ok()).collect();
+    let mut results = model.embed_each_with(prompt, &texts).into_iter();
+    let pair = |(index, mut item): (u64, Item)| {
+        let result = match &mut item.text {
+            Ok(_) => results
+                .next()
+                .unwrap_or_else(|| Err(Error::new(ErrorKind::Inference, "was not embedded")))
+                .map_err(|e| e.context(format_args!("text {index}"))),
+            Err(e) => Err(std::mem::replace(e, Error::new(ErrorKind::InvalidInput, ""))),
+        };
+        (item, result)
+    };
+    (first..).zip(chunk).map(pair).collect()
+}
+
+/// Ends at a text that has no vector: what was computed before it is written out first.
+fn stop(mut sink: Box<dyn Sink>, error: Error) -> Result<()> {
+    sink.flush().map_err(cannot_write)?;
+    Err(error)
 }

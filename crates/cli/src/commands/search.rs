@@ -10,7 +10,7 @@ use crate::input::Chunks;
 use crate::output::one_line;
 
 pub(crate) fn run(context: &Context, args: &SearchArgs) -> Result<()> {
-    let chunks = Chunks::open(&args.input, args.input_format)?;
+    let chunks = Chunks::open(&args.input, args.input_format, &context.cancel)?;
     let total = chunks.total;
     let model = context.open(&args.model)?;
     let prompts = &model.spec().prompts;
@@ -27,7 +27,7 @@ pub(crate) fn run(context: &Context, args: &SearchArgs) -> Result<()> {
         context.check_cancelled()?;
         let chunk = chunk?;
         let position = chunk.last().map_or(0, |item| item.position);
-        let texts: Vec<String> = chunk.into_iter().map(|item| item.text).collect();
+        let texts = chunk.into_iter().map(|item| item.text).collect::<Result<Vec<String>>>()?;
         let results = model.embed_each_with(passage_prompt, &texts);
         for (text, result) in texts.into_iter().zip(results) {
             let embedding = result.map_err(|e| e.context(format_args!("text {count}")))?;
@@ -37,10 +37,11 @@ pub(crate) fn run(context: &Context, args: &SearchArgs) -> Result<()> {
         }
         // Only the best are kept, so a file of any length fits into memory.
         best.sort_by(|a, b| b.score.total_cmp(&a.score));
-        best.truncate(args.top);
+        best.truncate(args.top as usize);
         bar.update(count, position);
     }
     drop(bar);
+    context.check_cancelled()?;
     print(args.format, &best).map_err(cannot_write)
 }
 

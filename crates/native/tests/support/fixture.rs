@@ -16,7 +16,7 @@ use super::server::{Reply, Server};
 pub(crate) const SIZE: usize = 100_000;
 
 /// How long a server that falls silent is waited for.
-pub(crate) const STALL: Duration = Duration::from_millis(500);
+pub(crate) const STALL: Duration = Duration::from_millis(1000);
 
 pub(crate) struct Fixture {
     pub(crate) folder: TempDir,
