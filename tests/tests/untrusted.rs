@@ -145,8 +145,9 @@ fn the_smallest_model_there_is_loads() {
     let (_, literal) = target.split_once("= b\"").unwrap();
     let literal = literal.split_once("\";").unwrap().0.replace("\\\n", "");
     let model = unescape(&literal);
+    let tokenizer = small("tokenizer.json");
     let options = TextOptions::default();
-    let embedder = TextEmbedder::new(&spec, &model, &small("tokenizer.json"), &options).unwrap();
+    let embedder = TextEmbedder::new(&spec, &model, &tokenizer, &options).unwrap();
     let ids = embedder.tokenize("hello").unwrap().ids;
     let mean = ids.iter().sum::<u32>() as f32 / ids.len() as f32;
     assert_eq!(embedder.embed("hello").unwrap().vector(), [mean]);

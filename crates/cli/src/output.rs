@@ -185,7 +185,7 @@ struct Table<W> {
 impl<W: Write> Sink for Table<W> {
     fn embedding(&mut self, record: Record<'_>) -> io::Result<()> {
         if std::mem::take(&mut self.header) {
-            writeln!(self.out, "{:>5}  {:>6}  {:<54}  {}", "index", "tokens", "vector", "text")?;
+            writeln!(self.out, "{:>5}  {:>6}  {:<54}  text", "index", "tokens", "vector")?;
         }
         let vector = record.embedding.vector();
         let head: Vec<_> = vector.iter().take(4).map(|x| format!("{x:+.5}")).collect();

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use directories::ProjectDirs;
+use etcetera::BaseStrategy;
+use etcetera::base_strategy::choose_native_strategy;
 use isovec_core::{Error, ErrorKind, Result};
 
 use super::ModelStore;
@@ -193,10 +194,11 @@ impl ModelStoreBuilder {
             self.mirror.as_ref().map(|mirror| check_mirror("mirror", mirror)).transpose()?;
         let root = match self.root {
             Some(root) => root,
-            None => ProjectDirs::from("", "", "isovec")
-                .map(|dirs| dirs.cache_dir().to_owned())
-                .ok_or_else(|| {
+            None => choose_native_strategy()
+                .map(|folders| folders.cache_dir().join("isovec"))
+                .map_err(|e| {
                     invalid("this user has no cache folder; set ISOVEC_HOME to a folder".into())
+                        .with_source(e)
                 })?,
         };
         Ok(ModelStore { root, offline: self.offline, mirror, local: self.local, network })
