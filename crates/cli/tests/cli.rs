@@ -176,7 +176,7 @@ fn bad_input_is_named_with_its_exit_code() {
     // (name, arguments, standard input, exit code, what standard error says)
     type Case<'a> = (&'a str, Vec<&'a str>, &'a [u8], i32, String);
     let cases: Vec<Case<'_>> = vec![
-        ("no such model", vec!["embed", "x", "--model", "nope"], b"", 1, "isovec: error: no model is named \"nope\"; there are: all-MiniLM-L6-v2\n".into()),
+        ("no such model", vec!["embed", "x", "--model", "nope"], b"", 1, "isovec: error: no model is named \"nope\"; there are: all-MiniLM-L6-v2, clip-vit-base-patch32, clip-vit-base-patch32-text\n".into()),
         ("unknown variant", vec!["embed", "x", "--variant", "fp8"], b"", 1, "isovec: error: model \"all-MiniLM-L6-v2\" has no variant \"fp8\"; there are: fp32, int8, int8-dynamic\n".into()),
         ("corrupt file", vec!["embed", "x", "--model", &corrupt], b"", 1, format!("isovec: error: {corrupt}/model.onnx: not an ONNX file (11 bytes): ")),
         ("wrong shape", vec!["embed", "x", "--model", &shapeless], b"", 1, format!("isovec: error: {shapeless}/model.onnx: output \"last_hidden_state\" has the shape ")),

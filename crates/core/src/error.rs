@@ -62,6 +62,13 @@ error_kinds! {
     InvalidTokenizer => "invalid_tokenizer",
     /// A manifest, a model folder's settings or a configuration file says something impossible.
     InvalidConfig => "invalid_config",
+    /// The bytes are not an image that can be decoded: corrupt, truncated, or of a kind of its
+    /// format that is not supported.
+    InvalidImage => "invalid_image",
+    /// The bytes are of no supported image format.
+    UnsupportedFormat => "unsupported_format",
+    /// The bytes are not a usable file of a fusion.
+    InvalidFusion => "invalid_fusion",
     /// An argument is outside of what the call accepts.
     InvalidInput => "invalid_input",
     /// The input is larger than a stated cap.
@@ -86,6 +93,10 @@ error_kinds! {
     Network => "network",
     /// A download is needed, and the offline setting forbids it.
     Offline => "offline",
+    /// The address is one that must not be connected to: not public, or not of an allowed host.
+    ForbiddenAddress => "forbidden_address",
+    /// The work took longer than its deadline.
+    TimedOut => "timed_out",
     /// The caller cancelled.
     Cancelled => "cancelled",
 }
@@ -165,9 +176,10 @@ mod tests {
         let codes: Vec<_> = ErrorKind::ALL.iter().map(|kind| kind.as_str()).collect();
         assert_eq!(
             codes.join(" "),
-            "invalid_model invalid_tokenizer invalid_config invalid_input too_large \
-             dimension_mismatch inference non_finite zero_vector engine_panic not_found \
-             hash_mismatch io network offline cancelled"
+            "invalid_model invalid_tokenizer invalid_config invalid_image unsupported_format \
+             invalid_fusion invalid_input too_large dimension_mismatch inference non_finite \
+             zero_vector engine_panic not_found hash_mismatch io network offline \
+             forbidden_address timed_out cancelled"
         );
     }
 

@@ -4,7 +4,9 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::image::Preprocessing;
 use crate::manifest::{ModelSpec, hex};
+use crate::{Error, ErrorKind, Result};
 
 /// The sha256 over a model's file hashes and every setting that changes a vector.
 ///
@@ -24,26 +26,50 @@ impl Fingerprint {
         max_tokens: usize,
         dims: usize,
     ) -> Self {
-        let mut hash = Sha256::new();
-        // Each field has a name and a length, so that no two settings can spell the same bytes.
-        let mut field = |name: &str, value: &[u8]| {
-            for part in [name.as_bytes(), value] {
-                hash.update((part.len() as u64).to_le_bytes());
-                hash.update(part);
-            }
-        };
-        field("isovec fingerprint", b"1");
-        field("kind", b"text");
-        field("model", model_sha256.as_bytes());
-        field("tokenizer", tokenizer_sha256.as_bytes());
-        field("output", output.as_bytes());
-        field("pooling", format!("{:?}", spec.pooling).as_bytes());
+        let mut fields = Fields::new();
+        fields.add("kind", spec.kind.as_str().as_bytes());
+        fields.add("model", model_sha256.as_bytes());
+        fields.add("tokenizer", tokenizer_sha256.as_bytes());
+        fields.add("output", output.as_bytes());
+        fields.add("pooling", format!("{:?}", spec.pooling).as_bytes());
         let prompt = spec.default_prompt.as_ref().and_then(|name| spec.prompts.get(name));
-        field("default prompt", prompt.map_or("", String::as_str).as_bytes());
-        field("normalize", &[u8::from(spec.normalize)]);
-        field("max_tokens", &(max_tokens as u64).to_le_bytes());
-        field("dims", &(dims as u64).to_le_bytes());
-        Fingerprint(hash.finalize().into())
+        fields.add("default prompt", prompt.map_or("", String::as_str).as_bytes());
+        fields.add("normalize", &[u8::from(spec.normalize)]);
+        fields.add("max_tokens", &(max_tokens as u64).to_le_bytes());
+        fields.add("dims", &(dims as u64).to_le_bytes());
+        fields.finish()
+    }
+
+    /// The fingerprint of an image model of this file and these settings.
+    pub(crate) fn of_image(
+        spec: &ModelSpec,
+        output: &str,
+        model_sha256: &str,
+        preprocessing: &Preprocessing,
+        dims: usize,
+    ) -> Result<Self> {
+        let preprocessing = serde_json::to_vec(preprocessing).map_err(|e| {
+            Error::new(ErrorKind::InvalidConfig, "preprocessing: cannot be written").with_source(e)
+        })?;
+        let mut fields = Fields::new();
+        fields.add("kind", spec.kind.as_str().as_bytes());
+        fields.add("model", model_sha256.as_bytes());
+        fields.add("output", output.as_bytes());
+        fields.add("pooling", format!("{:?}", spec.pooling).as_bytes());
+        fields.add("preprocessing", &preprocessing);
+        fields.add("normalize", &[u8::from(spec.normalize)]);
+        fields.add("dims", &(dims as u64).to_le_bytes());
+        Ok(fields.finish())
+    }
+
+    /// The fingerprint of a fusion with these settings.
+    pub(crate) fn of_fusion<'a>(settings: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let mut fields = Fields::new();
+        fields.add("kind", b"fusion");
+        for (name, value) in settings {
+            fields.add(name, value);
+        }
+        fields.finish()
     }
 
     /// The 32 bytes.
@@ -61,5 +87,28 @@ impl fmt::Display for Fingerprint {
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Fingerprint({self})")
+    }
+}
+
+/// Hashes named values. Each name and value has its length before it, so that no two settings can
+/// spell the same bytes.
+struct Fields(Sha256);
+
+impl Fields {
+    fn new() -> Self {
+        let mut fields = Fields(Sha256::new());
+        fields.add("isovec fingerprint", b"1");
+        fields
+    }
+
+    fn add(&mut self, name: &str, value: &[u8]) {
+        for part in [name.as_bytes(), value] {
+            self.0.update((part.len() as u64).to_le_bytes());
+            self.0.update(part);
+        }
+    }
+
+    fn finish(self) -> Fingerprint {
+        Fingerprint(self.0.finalize().into())
     }
 }

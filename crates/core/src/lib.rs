@@ -30,19 +30,26 @@
 
 #![forbid(unsafe_code)]
 
+mod clip;
 mod engine;
 mod error;
 mod fingerprint;
+mod fusion;
 mod hashed;
+pub mod image;
 pub mod limits;
 pub mod manifest;
+mod pooling;
 mod text;
 mod tokenizer;
 pub mod vector;
 
+pub use clip::{ClipTextEmbedder, ZeroShot, zero_shot};
 pub use error::{Error, ErrorKind, Result};
 pub use fingerprint::Fingerprint;
+pub use fusion::{Affine, Fused, Fusion, FusionKind, FusionWeights};
 pub use hashed::HashedBytes;
+pub use image::{ImageEmbedder, ImageEmbedding, ImageOptions};
 pub use manifest::{Manifest, ModelKind, ModelSpec, Pooling};
 pub use text::{Embedding, TextEmbedder, TextOptions};
 pub use tokenizer::Tokens;

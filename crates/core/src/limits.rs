@@ -20,3 +20,26 @@ pub const MAX_DIMS: usize = 1 << 16;
 
 /// The most tokens of one text, special tokens included.
 pub const MAX_TOKENS: usize = 1 << 15;
+
+/// The longest image file, in bytes (10 MiB), checked before it is looked at. The default of
+/// [`ImageLimits`](crate::image::ImageLimits), as are the three that follow.
+pub const MAX_IMAGE_BYTES: usize = 10 << 20;
+
+/// The largest width or height of an image, in pixels.
+pub const MAX_IMAGE_SIDE: usize = 16384;
+
+/// The most pixels of an image (67 million).
+pub const MAX_IMAGE_PIXELS: usize = 1 << 26;
+
+/// The most bytes that decoding an image may need at once, estimated from its header (768 MiB).
+pub const MAX_DECODED_BYTES: usize = 768 << 20;
+
+/// The largest file of a fusion, in bytes (256 MiB; that of 384 and 512 into 768 is under 3 MiB).
+pub const MAX_FUSION_BYTES: usize = 256 << 20;
+
+/// The most entries of an untrained projection's matrix: its dimensions times those of text and
+/// image together (4,194,304; 768 x 896 is 688,128).
+///
+/// A file names such a matrix by its seed alone, in some hundred bytes; the cap bounds what those
+/// bytes may make a reader compute: seconds, and some 50 MB.
+pub const MAX_UNTRAINED_ENTRIES: usize = 1 << 22;

@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::image::Preprocessing;
 use crate::{Error, ErrorKind, Result, limits};
 
 /// A list of models.
@@ -51,10 +52,23 @@ pub struct ModelSpec {
     /// The number of dimensions of its vectors.
     pub dims: usize,
     /// The most tokens it reads of one text, special tokens included; the default when a caller
-    /// sets none, and the most that a caller may set.
+    /// sets none, and the most that a caller may set. Left out (0) for a model that reads no text.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub max_tokens: usize,
-    /// How one vector is made of a vector per token.
+    /// How one vector is made of a vector per token, or per patch of an image.
     pub pooling: Pooling,
+    /// What is done to an image before the model sees it. Needed for a model of images, which has no
+    /// right default: another mean or another filter gives plausible wrong vectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocessing: Option<Preprocessing>,
+    /// The name of the vector space that this model shares with another one, as the two towers of CLIP
+    /// do. Vectors of two models may be compared exactly if both name one space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<String>,
+    /// What cosines are multiplied with before a softmax makes probabilities of them; learned with the
+    /// model (CLIP's `exp(logit_scale)`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logit_scale: Option<f32>,
     /// Whether vectors are scaled to length one.
     #[serde(default = "yes")]
     pub normalize: bool,
@@ -87,6 +101,27 @@ pub enum ModelKind {
     /// Text.
     #[default]
     Text,
+    /// Images: JPEG, PNG, WebP.
+    Image,
+    /// Text, into the space of an image model.
+    ClipText,
+}
+
+impl ModelKind {
+    /// The name that manifests write: `text`, `image`, `clip-text`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ModelKind::Text => "text",
+            ModelKind::Image => "image",
+            ModelKind::ClipText => "clip-text",
+        }
+    }
+}
+
+impl fmt::Display for ModelKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// How one vector is made of the model's output.
@@ -209,6 +244,24 @@ impl Manifest {
         })
     }
 
+    /// The model of this kind in the space of `model`: the text tower of an image model, or the other way
+    /// round.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) if `model` names no space, or no model of the kind does so.
+    pub fn partner(&self, model: &ModelSpec, kind: ModelKind) -> Result<&ModelSpec> {
+        let found = model.space.as_ref().and_then(|space| {
+            self.models.iter().find(|m| m.kind == kind && m.space.as_ref() == Some(space))
+        });
+        found.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotFound,
+                format!("no model of the kind {kind} shares a space with {:?}", model.name),
+            )
+        })
+    }
+
     /// Adds the models of `other`; one whose name is known replaces it.
     pub fn extend(&mut self, other: Manifest) {
         for model in other.models {
@@ -240,6 +293,43 @@ impl ModelSpec {
         })
     }
 
+    /// Checks that vectors of this model and of `other` may be compared: that both name one `space`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](ErrorKind::InvalidInput), naming both models and their spaces.
+    pub fn check_same_space(&self, other: &ModelSpec) -> Result<()> {
+        if self.space.is_some() && self.space == other.space {
+            return Ok(());
+        }
+        let space = |spec: &ModelSpec| spec.space.clone().unwrap_or_else(|| "none".to_owned());
+        Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!(
+                "vectors of {:?} (space: {}) and {:?} (space: {}) cannot be compared",
+                self.name,
+                space(self),
+                other.name,
+                space(other)
+            ),
+        ))
+    }
+
+    /// Checks that this is a model of `kind`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig), naming both kinds.
+    pub fn check_kind(&self, kind: ModelKind) -> Result<()> {
+        if self.kind == kind {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::InvalidConfig,
+            format!("model {:?} is of the kind {}; expected {kind}", self.name, self.kind),
+        ))
+    }
+
     /// Checks what the types cannot say.
     ///
     /// # Errors
@@ -254,7 +344,29 @@ impl ModelSpec {
             ));
         }
         in_range("dims", self.dims, 1, limits::MAX_DIMS)?;
-        in_range("max_tokens", self.max_tokens, 1, limits::MAX_TOKENS)?;
+        match (self.kind, &self.preprocessing) {
+            (ModelKind::Image, None) => {
+                return refuse("preprocessing: a model of images needs it".into());
+            }
+            (ModelKind::Image, Some(preprocessing)) => {
+                preprocessing.check().map_err(|e| e.context("preprocessing"))?;
+                if self.max_tokens != 0 {
+                    return refuse(format!(
+                        "max_tokens: {} is given, and a model of images reads no text",
+                        self.max_tokens
+                    ));
+                }
+            }
+            (_, Some(_)) => {
+                return refuse("preprocessing: only a model of images has it".into());
+            }
+            (_, None) => in_range("max_tokens", self.max_tokens, 1, limits::MAX_TOKENS)?,
+        }
+        if let Some(scale) = self.logit_scale
+            && !(scale.is_finite() && scale > 0.0)
+        {
+            return refuse(format!("logit_scale: {scale} is not a positive number"));
+        }
         for &dims in &self.matryoshka {
             in_range("matryoshka", dims, 1, self.dims)?;
         }
@@ -324,6 +436,10 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
 fn yes() -> bool {
     true
 }
@@ -348,6 +464,7 @@ mod tests {
     use super::*;
 
     const MODEL: &str = "[[model]]\nname = \"m\"\ndims = 8\nmax_tokens = 16\npooling = \"mean\"\n";
+    const PIXELS: &str = "[model.preprocessing]\nresample = \"bicubic\"\n";
     const FILE: &str = "[[model.variants.fp32.files]]\nrole = \"model\"\npath = \"model.onnx\"\n";
 
     #[test]
@@ -366,6 +483,39 @@ mod tests {
                 "wrong type",
                 MODEL.replace("16", "\"16\""),
                 "manifest: model[0].max_tokens: invalid type",
+            ),
+            (
+                "image without preprocessing",
+                format!("{MODEL}kind = \"image\""),
+                "manifest: model[0]: preprocessing: a model of images needs it",
+            ),
+            (
+                "image with tokens",
+                format!("{MODEL}kind = \"image\"\n{PIXELS}"),
+                "manifest: model[0]: max_tokens: 16 is given, and a model of images",
+            ),
+            (
+                "text with preprocessing",
+                format!("{MODEL}{PIXELS}"),
+                "manifest: model[0]: preprocessing: only a model of images has it",
+            ),
+            (
+                "bad filter",
+                format!("{MODEL}{}", PIXELS.replace("bicubic", "cubic")),
+                "manifest: model[0].preprocessing.resample: unknown variant `cubic`",
+            ),
+            (
+                "huge crop",
+                format!(
+                    "{}kind = \"image\"\n{PIXELS}center_crop = [9000, 8]",
+                    MODEL.replace("max_tokens = 16\n", "")
+                ),
+                "manifest: model[0]: preprocessing: center_crop: 9000 is outside of 1 to 4096 pixels",
+            ),
+            (
+                "no scale",
+                format!("{MODEL}logit_scale = 0.0"),
+                "manifest: model[0]: logit_scale: 0 is not a positive number",
             ),
             (
                 "unknown pooling",

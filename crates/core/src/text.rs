@@ -1,12 +1,9 @@
 //! Text to vector: tokenise, run, pool, normalise.
 
-use ndarray::{Array1, Array2, Axis};
-
-use crate::engine::{Engine, Expected, Output};
+use crate::engine::{Engine, Expected, Takes};
+use crate::pooling::{dimensions, finish};
 use crate::tokenizer::Tokenizer;
-use crate::{
-    Error, ErrorKind, Fingerprint, HashedBytes, ModelSpec, Pooling, Result, Tokens, vector,
-};
+use crate::{Error, ErrorKind, Fingerprint, HashedBytes, ModelKind, ModelSpec, Result, Tokens};
 
 /// Turns texts into vectors.
 ///
@@ -75,8 +72,18 @@ impl TextEmbedder {
         tokenizer: impl Into<HashedBytes<'a>>,
         options: &TextOptions,
     ) -> Result<Self> {
+        spec.check_kind(ModelKind::Text)?;
+        Self::load(spec, model.into(), tokenizer.into(), options)
+    }
+
+    /// Loads a model that reads text, of whatever kind it is.
+    pub(crate) fn load(
+        spec: &ModelSpec,
+        model: HashedBytes<'_>,
+        tokenizer: HashedBytes<'_>,
+        options: &TextOptions,
+    ) -> Result<Self> {
         spec.check()?;
-        let (model, tokenizer) = (model.into(), tokenizer.into());
         let max_tokens = options.max_tokens.unwrap_or(spec.max_tokens);
         if max_tokens == 0 || max_tokens > spec.max_tokens {
             return Err(Error::new(
@@ -87,24 +94,17 @@ impl TextEmbedder {
                 ),
             ));
         }
-        let dims = options.dimensions.unwrap_or(spec.dims);
-        if dims != spec.dims && !spec.matryoshka.contains(&dims) {
-            let mut allowed = spec.matryoshka.clone();
-            allowed.push(spec.dims);
-            return Err(Error::new(
-                ErrorKind::InvalidConfig,
-                format!(
-                    "dimensions: {dims} is not one that model {:?} was trained for: {allowed:?}",
-                    spec.name
-                ),
-            ));
-        }
-        let expected =
-            Expected { dims: spec.dims, pooling: spec.pooling, output: spec.output.as_deref() };
+        let dims = dimensions(spec, options.dimensions)?;
+        let expected = Expected {
+            takes: Takes::Text,
+            dims: spec.dims,
+            pooling: spec.pooling,
+            output: spec.output.as_deref(),
+        };
         // The tokenizer first: it is the cheaper of the two to refuse.
         let loaded = Tokenizer::load(tokenizer.bytes(), max_tokens)?;
         let model_sha256 = model.sha256().to_owned();
-        let engine = Engine::load_text(model, &expected)?;
+        let engine = Engine::load(model, &expected)?;
         let fingerprint = Fingerprint::of_text(
             spec,
             engine.output(),
@@ -205,21 +205,9 @@ impl TextEmbedder {
     }
 
     fn embed_tokens(&self, tokens: &Tokens) -> Result<Embedding> {
-        let output = self.engine.run(&tokens.ids, &tokens.type_ids)?;
-        let mut pooled = pool(output, self.spec.pooling)?.to_vec();
-        if let Some(at) = pooled.iter().position(|x| !x.is_finite()) {
-            return Err(Error::new(
-                ErrorKind::NonFinite,
-                format!("the model gave {} at index {at} of {}", pooled[at], pooled.len()),
-            ));
-        }
-        pooled.truncate(self.dims);
-        if self.spec.normalize {
-            vector::l2_normalize(&mut pooled).map_err(|e| e.context("the model's output"))?;
-        } else if pooled.iter().all(|x| *x == 0.0) {
-            return Err(Error::new(ErrorKind::ZeroVector, "the model gave the zero vector"));
-        }
-        Ok(Embedding { vector: pooled, tokens: tokens.ids.len(), truncated: tokens.truncated })
+        let output = self.engine.run_text(&tokens.ids, &tokens.type_ids)?;
+        let vector = finish(output, &self.spec, self.dims)?;
+        Ok(Embedding { vector, tokens: tokens.ids.len(), truncated: tokens.truncated })
     }
 }
 
@@ -232,26 +220,4 @@ impl std::fmt::Debug for TextEmbedder {
             .field("fingerprint", &self.fingerprint)
             .finish_non_exhaustive()
     }
-}
-
-/// One vector of the model's output. A text runs alone, so every token counts and there is no
-/// padding to mask.
-fn pool(output: Output, pooling: Pooling) -> Result<Array1<f32>> {
-    match (output, pooling) {
-        (Output::Pooled(pooled), Pooling::None) => Ok(pooled),
-        (Output::Tokens(tokens), Pooling::Mean) => mean(&tokens),
-        (Output::Tokens(tokens), Pooling::Cls) if tokens.nrows() > 0 => {
-            Ok(tokens.row(0).to_owned())
-        }
-        _ => Err(Error::new(
-            ErrorKind::Inference,
-            format!("the model's output does not fit its pooling, {pooling:?}"),
-        )),
-    }
-}
-
-fn mean(tokens: &Array2<f32>) -> Result<Array1<f32>> {
-    tokens
-        .mean_axis(Axis(0))
-        .ok_or_else(|| Error::new(ErrorKind::Inference, "the model gave no token to pool"))
 }

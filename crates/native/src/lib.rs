@@ -25,17 +25,36 @@
 //! | `ISOVEC_MODEL_SOURCE` | a local folder to copy models from, before any download |
 //! | `ISOVEC_MODELS` | a manifest of further models, in TOML |
 
+mod clip;
+#[cfg(feature = "image-url")]
+pub mod fetch;
+pub mod fit;
 mod folder;
+mod image;
 mod models;
+mod net;
+mod open;
 mod pool;
 pub mod store;
 mod text;
 
+pub use clip::{
+    Clip, ClipBuilder, ClipOptions, ClipTextEmbedder, ClipTextEmbedderBuilder, ClipTextOptions,
+};
+#[cfg(feature = "image-url")]
+pub use fetch::ImageFetcher;
+pub use image::{ImageEmbedder, ImageEmbedderBuilder};
+pub use isovec_core::image::{
+    Filter, ImageFormat, ImageLimits, Normalize, PassOrder, Pixels, Preprocessing, Rgb8, Size,
+    decoded_rgb8, resized_rgb8,
+};
 pub use isovec_core::manifest::{Build, FileRole, FileSpec, Variant};
 pub use isovec_core::{
-    BUILT_IN_MODELS, Embedding, Error, ErrorKind, Fingerprint, HashedBytes, Manifest, ModelKind,
-    ModelSpec, Pooling, Result, TextOptions, Tokens, limits, vector,
+    Affine, BUILT_IN_MODELS, Embedding, Error, ErrorKind, Fingerprint, Fused, Fusion, FusionKind,
+    FusionWeights, HashedBytes, ImageEmbedding, ImageOptions, Manifest, ModelKind, ModelSpec,
+    Pooling, Result, TextOptions, Tokens, ZeroShot, limits, vector, zero_shot,
 };
 pub use models::manifest;
+pub use open::{DEFAULT_VARIANT, EmbedderBuilder};
 pub use store::ModelStore;
-pub use text::{DEFAULT_VARIANT, TextEmbedder, TextEmbedderBuilder};
+pub use text::{TextEmbedder, TextEmbedderBuilder};

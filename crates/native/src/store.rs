@@ -20,7 +20,6 @@
 //! A server that sends a little all the time, however slowly, is not given up; there is
 //! [`CancelToken`] for that.
 
-mod address;
 #[cfg(feature = "download")]
 mod client;
 mod content;
@@ -47,7 +46,7 @@ use isovec_core::{Error, ErrorKind, HashedBytes, ModelSpec, Result};
 pub use options::{CancelToken, FetchOptions, Progress, Stage};
 pub use settings::ModelStoreBuilder;
 
-use address::Address;
+use crate::net::address::Address;
 use content::{Accepted, Found};
 use job::{Failure, Job, io_error, remove};
 use settings::Network;

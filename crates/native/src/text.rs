@@ -1,18 +1,15 @@
 //! Text embeddings with files, threads and the model store around the core.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use isovec_core::manifest::FileRole;
 use isovec_core::{
-    Embedding, Error, ErrorKind, Fingerprint, HashedBytes, Manifest, ModelSpec, Result,
+    Embedding, Error, ErrorKind, Fingerprint, HashedBytes, ModelKind, ModelSpec, Result,
     TextOptions, Tokens,
 };
 use ndarray::Array2;
 
-use crate::folder::{ModelFolder, cannot_read};
+use crate::open::EmbedderBuilder;
 use crate::pool::Pool;
-use crate::store::{FetchOptions, ModelStore};
 
 /// Turns texts into vectors, on as many threads as the machine has.
 ///
@@ -44,7 +41,7 @@ impl TextEmbedder {
     ///
     /// # Errors
     ///
-    /// See [`TextEmbedderBuilder::open`].
+    /// See [`EmbedderBuilder::open`](EmbedderBuilder#method.open).
     pub fn open(model: &str) -> Result<Self> {
         Self::builder(model).open()
     }
@@ -66,15 +63,7 @@ impl TextEmbedder {
 
     /// Starts to open a model with other settings than the default ones.
     pub fn builder(model: impl Into<String>) -> TextEmbedderBuilder<'static> {
-        TextEmbedderBuilder {
-            model: model.into(),
-            variant: None,
-            options: TextOptions::default(),
-            threads: None,
-            store: None,
-            manifest: None,
-            fetch: FetchOptions::default(),
-        }
+        EmbedderBuilder::new(model.into())
     }
 
     /// The vector of one text, on the calling thread.
@@ -181,28 +170,9 @@ impl TextEmbedder {
 ///     .open()?;
 /// # Ok::<(), isovec::Error>(())
 /// ```
-#[derive(Debug)]
-pub struct TextEmbedderBuilder<'a> {
-    model: String,
-    variant: Option<String>,
-    options: TextOptions,
-    threads: Option<usize>,
-    store: Option<ModelStore>,
-    manifest: Option<Manifest>,
-    fetch: FetchOptions<'a>,
-}
+pub type TextEmbedderBuilder<'a> = EmbedderBuilder<'a, TextOptions>;
 
-/// The variant that is opened where none is named.
-pub const DEFAULT_VARIANT: &str = "fp32";
-
-impl<'a> TextEmbedderBuilder<'a> {
-    /// Opens this variant of the weights instead of [`DEFAULT_VARIANT`].
-    #[must_use]
-    pub fn variant(mut self, variant: impl Into<String>) -> Self {
-        self.variant = Some(variant.into());
-        self
-    }
-
+impl TextEmbedderBuilder<'_> {
     /// Cuts texts after this many tokens, special tokens included.
     #[must_use]
     pub fn max_tokens(mut self, max_tokens: usize) -> Self {
@@ -217,81 +187,20 @@ impl<'a> TextEmbedderBuilder<'a> {
         self
     }
 
-    /// Runs batches on a pool of its own of so many threads. By default they run on the rayon pool
-    /// of the caller, which is the global one unless the caller is inside of another.
-    #[must_use]
-    pub fn threads(mut self, threads: usize) -> Self {
-        self.threads = Some(threads);
-        self
-    }
-
-    /// Takes files from this store instead of [`ModelStore::from_env`].
-    #[must_use]
-    pub fn store(mut self, store: ModelStore) -> Self {
-        self.store = Some(store);
-        self
-    }
-
-    /// Looks names up in this manifest instead of [`manifest`](crate::manifest()).
-    #[must_use]
-    pub fn manifest(mut self, manifest: Manifest) -> Self {
-        self.manifest = Some(manifest);
-        self
-    }
-
-    /// Reports and cancels downloads by these options.
-    #[must_use]
-    pub fn fetch_options<'b>(self, fetch: FetchOptions<'b>) -> TextEmbedderBuilder<'b>
-    where
-        'a: 'b,
-    {
-        TextEmbedderBuilder { fetch, ..self }
-    }
-
     /// Opens the model: a name of the manifest, or else the path of a folder with `model.onnx`,
     /// `tokenizer.json` and `config.json`.
     ///
     /// # Errors
     ///
     /// [`NotFound`](ErrorKind::NotFound) for an unknown name or an incomplete folder; those of
-    /// [`ModelStore::read`] for files that cannot be had; those of
+    /// [`ModelStore::read`](crate::ModelStore::read) for files that cannot be had; those of
     /// [`isovec_core::TextEmbedder::new`] for files and settings that cannot be used.
     pub fn open(self) -> Result<TextEmbedder> {
-        let pool = Pool::new(self.threads)?;
-        let manifest = match self.manifest {
-            Some(manifest) => manifest,
-            None => crate::manifest()?,
-        };
-        let known = manifest.models.iter().any(|model| model.name == self.model);
-        let folder = Path::new(&self.model);
-        let core = if !known && folder.is_dir() {
-            if let Some(variant) = self.variant.filter(|variant| variant != DEFAULT_VARIANT) {
-                return Err(Error::new(
-                    ErrorKind::NotFound,
-                    format!("the folder {} has no variant {variant:?}", folder.display()),
-                ));
-            }
-            open_folder(folder, &self.options)?
-        } else {
-            let spec = manifest.get(&self.model)?;
-            let variant = self.variant.as_deref().unwrap_or(DEFAULT_VARIANT);
-            let store = match self.store {
-                Some(store) => store,
-                None => ModelStore::from_env()?,
-            };
-            let tokenizer = store.read(spec, variant, FileRole::Tokenizer, &self.fetch)?;
-            let model = store.read(spec, variant, FileRole::Model, &self.fetch)?;
-            isovec_core::TextEmbedder::new(spec, model, tokenizer, &self.options)?
-        };
-        Ok(TextEmbedder { core: Arc::new(core), pool })
+        let (origin, options) = self.resolve()?;
+        let core = origin.files(ModelKind::Text)?.load(|mut files| {
+            let tokenizer = files.take_tokenizer()?;
+            isovec_core::TextEmbedder::new(&files.spec, files.model, tokenizer, &options)
+        })?;
+        Ok(TextEmbedder { core: Arc::new(core), pool: origin.pool })
     }
-}
-
-fn open_folder(folder: &Path, options: &TextOptions) -> Result<isovec_core::TextEmbedder> {
-    let folder = ModelFolder::read(folder)?;
-    let read =
-        |path: &Path| std::fs::read(path).map(HashedBytes::from).map_err(|e| cannot_read(path, e));
-    let (model, tokenizer) = (read(&folder.model)?, read(&folder.tokenizer)?);
-    isovec_core::TextEmbedder::new(&folder.spec, model, tokenizer, options)
-        .map_err(|e| e.context(folder.model.display()))
 }

@@ -9,7 +9,6 @@ use isovec_core::{Error, ErrorKind, Result};
 use tokio::runtime;
 use tokio::time::{sleep, timeout};
 
-use super::address::Address;
 use super::client;
 use super::content::{Accepted, Found};
 use super::job::{Failure, Job, POLL, io_error, remove};
@@ -18,6 +17,7 @@ use super::retry::pause;
 use super::settings::Network;
 use super::source::vanished;
 use super::transfer::{self, Trouble};
+use crate::net::address::Address;
 
 /// One download, with all that its attempts share.
 pub(super) struct Download<'a> {

@@ -2,10 +2,10 @@
 
 use isovec_core::{Error, ErrorKind};
 
-use super::address::Address;
 use super::content::Accepted;
 use super::job::{Failure, Job};
 use super::settings::Network;
+use crate::net::address::Address;
 
 /// Says that nothing can be downloaded.
 pub(super) fn download(

@@ -9,7 +9,7 @@ use etcetera::base_strategy::choose_native_strategy;
 use isovec_core::{Error, ErrorKind, Result};
 
 use super::ModelStore;
-use super::address::Address;
+use crate::net::address::Address;
 
 const MAX_ATTEMPTS: u32 = 100;
 

@@ -8,11 +8,11 @@ use isovec_core::manifest::Build;
 use isovec_core::{Error, ErrorKind, Result};
 
 use super::ModelStore;
-use super::address::Address;
 use super::content::{Accepted, Found};
 use super::download::download;
 use super::job::{Failure, Job, io_error, remove};
 use super::options::Stage;
+use crate::net::address::Address;
 
 /// Brings the file to its place from the first source that has it: the local folder, the mirror,
 /// then each build's own addresses. The caller holds the file's lock.

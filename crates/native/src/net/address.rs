@@ -5,15 +5,15 @@ use std::fmt;
 /// A URL whose text, in errors and in debug output, hides user, password and query: mirrors and
 /// signed links carry credentials there.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Address(String);
+pub(crate) struct Address(String);
 
 impl Address {
-    pub(super) fn new(url: impl Into<String>) -> Self {
+    pub(crate) fn new(url: impl Into<String>) -> Self {
         Address(url.into())
     }
 
     /// This address as a base that paths can be appended to, or what is wrong with it.
-    pub(super) fn as_base(&self) -> Result<Self, &'static str> {
+    pub(crate) fn as_base(&self) -> Result<Self, &'static str> {
         let url = self.0.as_str();
         let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
         let authority = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
@@ -29,13 +29,13 @@ impl Address {
     }
 
     /// The address of `path` below this base.
-    pub(super) fn join(&self, path: &str) -> Self {
+    pub(crate) fn join(&self, path: &str) -> Self {
         Address(format!("{}/{path}", self.0))
     }
 
     /// The URL with its secrets: for the request, not for people.
-    #[cfg(feature = "download")]
-    pub(super) fn reveal(&self) -> &str {
+    #[cfg(any(feature = "download", feature = "image-url"))]
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }

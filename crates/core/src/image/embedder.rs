@@ -1,0 +1,221 @@
+//! Image file to vector: preprocess, run, pool, normalise.
+
+use crate::engine::{Engine, Expected, Takes};
+use crate::image::{ImageFormat, ImageLimits, Pixels, Preprocessing};
+use crate::pooling::{dimensions, finish};
+use crate::{Error, ErrorKind, Fingerprint, HashedBytes, ModelKind, ModelSpec, Result};
+
+/// Turns image files (JPEG, PNG, WebP) into vectors.
+///
+/// All calls take `&self` and may come from any number of threads at once. Images run one by one, so a
+/// vector depends on its file alone.
+///
+/// # Example
+///
+/// ```no_run
+/// use isovec_core::{ImageEmbedder, ImageOptions, Manifest};
+///
+/// # fn bytes_of(_: &str) -> Vec<u8> { Vec::new() }
+/// let manifest = Manifest::from_toml(isovec_core::BUILT_IN_MODELS)?;
+/// let spec = manifest.get("clip-vit-base-patch32")?;
+/// let model = ImageEmbedder::new(spec, bytes_of("vision_model.onnx"), &ImageOptions::default())?;
+///
+/// let image = model.embed(&bytes_of("cat.jpg"))?;
+/// println!("{} x {}: {} dimensions", image.width, image.height, image.vector().len());
+/// # Ok::<(), isovec_core::Error>(())
+/// ```
+pub struct ImageEmbedder {
+    spec: ModelSpec,
+    engine: Engine,
+    preprocessing: Preprocessing,
+    size: (usize, usize),
+    limits: ImageLimits,
+    dims: usize,
+    fingerprint: Fingerprint,
+}
+
+/// The settings of an [`ImageEmbedder`] that are the caller's to choose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageOptions {
+    /// What an image may cost before it is refused.
+    pub limits: ImageLimits,
+    /// Keep only the first so many dimensions and scale to length one again. Only for a model that
+    /// was trained for it, and only to the sizes its manifest lists.
+    pub dimensions: Option<usize>,
+    /// Whether the orientation in the EXIF data is applied before anything else. By default, what the
+    /// model's manifest says: no, as in the reference. It changes the fingerprint.
+    pub exif_orientation: Option<bool>,
+}
+
+/// The vector of one image, and what is known of its file.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ImageEmbedding {
+    vector: Vec<f32>,
+    /// The width in pixels, after the orientation was applied if that was asked for.
+    pub width: usize,
+    /// The height, likewise.
+    pub height: usize,
+    /// The format of the file, as its first bytes show it.
+    pub format: ImageFormat,
+    /// The length of the file in bytes.
+    pub bytes: usize,
+    /// The sha256 of the file, in 64 lower-case hexadecimal digits: images are known by their content.
+    pub sha256: String,
+}
+
+impl ImageEmbedding {
+    /// The vector: finite, and of length one where the model's manifest says `normalize`.
+    pub fn vector(&self) -> &[f32] {
+        &self.vector
+    }
+
+    /// The vector, owned.
+    pub fn into_vector(self) -> Vec<f32> {
+        self.vector
+    }
+}
+
+impl ImageEmbedder {
+    /// Loads a model from the bytes of its ONNX file. Its one input must be `pixel_values`, of the shape
+    /// (N, 3, rows, columns).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a model that is not of images, and for settings
+    /// that it does not allow; [`InvalidModel`](ErrorKind::InvalidModel) and
+    /// [`TooLarge`](ErrorKind::TooLarge) for a file that cannot be used, and
+    /// [`EnginePanic`](ErrorKind::EnginePanic) if the engine panicked over it.
+    pub fn new<'a>(
+        spec: &ModelSpec,
+        model: impl Into<HashedBytes<'a>>,
+        options: &ImageOptions,
+    ) -> Result<Self> {
+        spec.check_kind(ModelKind::Image)?;
+        spec.check()?;
+        let dims = dimensions(spec, options.dimensions)?;
+        let mut preprocessing = spec.preprocessing.clone().unwrap_or_default();
+        if let Some(exif_orientation) = options.exif_orientation {
+            preprocessing.exif_orientation = exif_orientation;
+        }
+        let size = preprocessing.output_size().ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidConfig,
+                "preprocessing: images keep sizes of their own, and a model takes one size: set \
+                 center_crop, or resize to a width and a height",
+            )
+        })?;
+        let model = model.into();
+        let model_sha256 = model.sha256().to_owned();
+        let expected = Expected {
+            takes: Takes::Pixels { rows: size.0, columns: size.1 },
+            dims: spec.dims,
+            pooling: spec.pooling,
+            output: spec.output.as_deref(),
+        };
+        let engine = Engine::load(model, &expected)?;
+        let fingerprint =
+            Fingerprint::of_image(spec, engine.output(), &model_sha256, &preprocessing, dims)?;
+        let (spec, limits) = (spec.clone(), options.limits.clone());
+        Ok(ImageEmbedder { spec, engine, preprocessing, size, limits, dims, fingerprint })
+    }
+
+    /// The vector of an image file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Preprocessing::run`] for a file that is no image within the limits;
+    /// [`NonFinite`](ErrorKind::NonFinite) and [`ZeroVector`](ErrorKind::ZeroVector) for an output
+    /// that is no vector; [`Inference`](ErrorKind::Inference) and
+    /// [`EnginePanic`](ErrorKind::EnginePanic) if the engine failed.
+    pub fn embed<'a>(&self, file: impl Into<HashedBytes<'a>>) -> Result<ImageEmbedding> {
+        let file = file.into();
+        let pixels = self.preprocess(file.bytes())?;
+        Ok(ImageEmbedding {
+            vector: self.embed_pixels(&pixels.data)?,
+            width: pixels.width,
+            height: pixels.height,
+            format: pixels.format,
+            bytes: pixels.bytes,
+            sha256: file.sha256().to_owned(),
+        })
+    }
+
+    /// The vector of `pixel_values` of the shape (3, rows, columns) that the caller has prepared.
+    ///
+    /// # Errors
+    ///
+    /// [`DimensionMismatch`](ErrorKind::DimensionMismatch) if they are not as many as
+    /// [`input_size`](Self::input_size) says, [`NonFinite`](ErrorKind::NonFinite) if one of them is NaN
+    /// or infinite, and those of [`embed`](Self::embed).
+    pub fn embed_pixels(&self, pixel_values: &[f32]) -> Result<Vec<f32>> {
+        let (rows, columns) = self.size;
+        if pixel_values.len() != 3 * rows * columns {
+            return Err(Error::new(
+                ErrorKind::DimensionMismatch,
+                format!(
+                    "{} pixel values; expected 3 x {rows} x {columns} = {}",
+                    pixel_values.len(),
+                    3 * rows * columns
+                ),
+            ));
+        }
+        if let Some(at) = pixel_values.iter().position(|x| !x.is_finite()) {
+            return Err(Error::new(
+                ErrorKind::NonFinite,
+                format!("pixel value {at} is {}", pixel_values[at]),
+            ));
+        }
+        finish(self.engine.run_pixels(pixel_values, self.size)?, &self.spec, self.dims)
+    }
+
+    /// What the model would see of an image file.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Preprocessing::run`].
+    pub fn preprocess(&self, file: &[u8]) -> Result<Pixels> {
+        self.preprocessing.run(file, &self.limits)
+    }
+
+    /// The rows and the columns of what the model takes.
+    pub fn input_size(&self) -> (usize, usize) {
+        self.size
+    }
+
+    /// What is done to an image before the model sees it.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
+    /// What identifies the model with these settings.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The number of dimensions of its vectors.
+    pub fn dims(&self) -> usize {
+        self.dims
+    }
+
+    /// What an image may cost before it is refused.
+    pub fn limits(&self) -> &ImageLimits {
+        &self.limits
+    }
+
+    /// The facts of the model.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+}
+
+impl std::fmt::Debug for ImageEmbedder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ImageEmbedder")
+            .field("model", &self.spec.name)
+            .field("dims", &self.dims)
+            .field("preprocessing", &self.preprocessing)
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
+}
