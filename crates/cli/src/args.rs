@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Embeddings of text, locally: no cloud, no C++ runtime.
+/// Embeddings of text and images, locally: no cloud, no C++ runtime.
 #[derive(Debug, Parser)]
 #[command(name = "isovec", version, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -19,19 +19,30 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Turn texts into vectors
     Embed(EmbedArgs),
+    /// Turn images into vectors
+    EmbedImage(EmbedImageArgs),
     /// Print how alike two texts are: the cosine of their vectors
     Similarity(SimilarityArgs),
-    /// Find the texts of a file that mean what a query means
+    /// Find the texts of a file, or the images of a folder, that mean what a query means
     Search(SearchArgs),
+    /// Say which of some labels fits an image best, without training
+    Classify(ClassifyArgs),
+    /// Make one vector of a text and an image
+    #[command(subcommand)]
+    Fuse(FuseCommand),
     /// List, fetch and verify models
     #[command(subcommand)]
     Models(ModelsCommand),
 }
 
+/// The models that are used where none is named.
+pub(crate) const TEXT_MODEL: &str = "all-MiniLM-L6-v2";
+pub(crate) const IMAGE_MODEL: &str = "clip-vit-base-patch32";
+
 #[derive(Args, Debug)]
 pub(crate) struct ModelArgs {
     /// A model's name (see `isovec models list`), or a folder with model.onnx and tokenizer.json
-    #[arg(long, default_value = "all-MiniLM-L6-v2", value_name = "NAME|DIR")]
+    #[arg(long, default_value = TEXT_MODEL, value_name = "NAME|DIR")]
     pub(crate) model: String,
     /// The weights to use: fp32, int8
     #[arg(long)]
@@ -95,19 +106,177 @@ pub(crate) struct SearchArgs {
     /// What to look for
     pub(crate) query: String,
     /// The texts to search
-    #[arg(long, short, value_name = "FILE|-")]
-    pub(crate) input: PathBuf,
+    #[arg(long, short, value_name = "FILE|-", required_unless_present = "images")]
+    pub(crate) input: Option<PathBuf>,
     /// One text per line, or one {"text": ...} per line
     #[arg(long, value_enum, default_value_t = InputFormat::Lines)]
     pub(crate) input_format: InputFormat,
+    /// The images to search: a file, or a folder with all below it
+    #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with_all = ["input", "input_format"])]
+    pub(crate) images: Vec<PathBuf>,
+    /// Write the images that were found to a page to look at
+    #[arg(long, value_name = "FILE", conflicts_with = "input")]
+    pub(crate) html: Option<PathBuf>,
+    /// Turn photographs upright by their EXIF data first
+    #[arg(long, conflicts_with = "input")]
+    pub(crate) upright: bool,
     /// How many results to print
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) top: u32,
     /// The form of the output
     #[arg(long, value_enum, default_value_t = SearchFormat::Table)]
     pub(crate) format: SearchFormat,
+    /// A model's name or folder; by default all-MiniLM-L6-v2, and for images clip-vit-base-patch32
+    #[arg(long, value_name = "NAME|DIR")]
+    pub(crate) model: Option<String>,
+    /// The weights to use: fp32, int8
+    #[arg(long)]
+    pub(crate) variant: Option<String>,
+    /// Read at most this many tokens of a text, special tokens included
+    #[arg(long, value_name = "N", conflicts_with = "images")]
+    pub(crate) max_tokens: Option<usize>,
+    /// Keep only the first N dimensions, for a model that was trained for it
+    #[arg(long, value_name = "N", conflicts_with = "images")]
+    pub(crate) dimensions: Option<usize>,
+    /// Use N threads instead of one for each core
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImageModelArgs {
+    /// A model's name (see `isovec models list`), or its folder
+    #[arg(long, default_value = IMAGE_MODEL, value_name = "NAME|DIR")]
+    pub(crate) model: String,
+    /// The weights to use
+    #[arg(long)]
+    pub(crate) variant: Option<String>,
+    /// Turn photographs upright by their EXIF data first
+    #[arg(long)]
+    pub(crate) upright: bool,
+    /// Use N threads instead of one for each core
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EmbedImageArgs {
+    /// Image files, folders with all images below them, or http(s) addresses
+    #[arg(value_name = "PATH|URL", required = true)]
+    pub(crate) images: Vec<String>,
     #[command(flatten)]
-    pub(crate) model: ModelArgs,
+    pub(crate) model: ImageModelArgs,
+    /// Fetch the images that are given by address; only from public addresses, 10 MiB and 10 seconds each
+    #[arg(long)]
+    pub(crate) allow_urls: bool,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = OutputFormat::Jsonl)]
+    pub(crate) format: OutputFormat,
+    /// Write to this file instead of standard output; it appears when all went well
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Report an image that cannot be embedded as {"index", "error"} and go on (jsonl only)
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ClassifyArgs {
+    /// The image
+    pub(crate) image: PathBuf,
+    /// The labels, such as "a photo of a cat"
+    #[arg(long = "label", short, value_name = "TEXT", required = true, num_args = 1..)]
+    pub(crate) labels: Vec<String>,
+    #[command(flatten)]
+    pub(crate) model: ImageModelArgs,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = SearchFormat::Table)]
+    pub(crate) format: SearchFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FuseCommand {
+    /// Learn a fusion from pairs of text and image that belong together, and measure it
+    Fit(FuseFitArgs),
+    /// Fuse texts and images into vectors
+    Embed(FuseEmbedArgs),
+    /// Say what is in a fusion's file
+    Show {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FuseModelArgs {
+    /// The model of texts, a name or a folder
+    #[arg(long, default_value = TEXT_MODEL, value_name = "NAME|DIR")]
+    pub(crate) text_model: String,
+    /// The model of images, a name or a folder
+    #[arg(long, default_value = IMAGE_MODEL, value_name = "NAME|DIR")]
+    pub(crate) image_model: String,
+    /// How much the text counts beside the image
+    #[arg(long, default_value_t = 0.6, value_name = "W")]
+    pub(crate) text_weight: f64,
+    /// How much the image counts beside the text
+    #[arg(long, default_value_t = 0.4, value_name = "W")]
+    pub(crate) image_weight: f64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FuseFitArgs {
+    /// The pairs, one JSON object a line: {"text": ..., "image": PATH}, or vectors instead as
+    /// "text_embedding" and "image_embedding"; "group" keeps pairs together that must not be divided
+    /// between fitting and measuring
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pairs: PathBuf,
+    /// Write the fusion to this file
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) models: FuseModelArgs,
+    /// The dimensions of a fused vector; by default twice the fewer of the two inputs, 768
+    #[arg(long, value_name = "N")]
+    pub(crate) dims: Option<usize>,
+    /// How much covariances are shrunk, over 0 and up to 1; by default what does best on some of the pairs
+    #[arg(long, value_name = "R")]
+    pub(crate) regularization: Option<f64>,
+    /// The share of the pairs that is kept out of the fit to measure it
+    #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
+    pub(crate) held_out: f64,
+    /// Decides which pairs are held out
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FuseEmbedArgs {
+    /// A text
+    #[arg(long, conflicts_with = "input", required_unless_present_any = ["image", "input"])]
+    pub(crate) text: Option<String>,
+    /// An image file
+    #[arg(long, conflicts_with = "input", value_name = "PATH")]
+    pub(crate) image: Option<PathBuf>,
+    /// Many, one JSON object a line: {"text": ..., "image": PATH}, either may be missing
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// A fusion that `fuse fit` wrote; without one, an untrained projection, or concat
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fusion: Option<PathBuf>,
+    /// The text's and the image's vector side by side instead of a projection
+    #[arg(long, conflicts_with_all = ["fusion", "dims"])]
+    pub(crate) concat: bool,
+    /// The dimensions of an untrained projection
+    #[arg(long, default_value_t = 768, value_name = "N", conflicts_with = "fusion")]
+    pub(crate) dims: usize,
+    #[command(flatten)]
+    pub(crate) models: FuseModelArgs,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = OutputFormat::Jsonl)]
+    pub(crate) format: OutputFormat,
+    /// Write to this file instead of standard output; it appears when all went well
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,8 +5,11 @@
 mod args;
 mod commands;
 mod destination;
+mod images;
 mod input;
 mod output;
+mod page;
+mod pairs;
 mod progress;
 
 use std::process::ExitCode;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, Write};
 
-use isovec::Embedding;
+use isovec::{Embedding, ImageEmbedding, ImageFormat};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -13,7 +13,7 @@ use crate::args::OutputFormat;
 pub(crate) trait Sink {
     /// One vector.
     fn embedding(&mut self, record: Record<'_>) -> io::Result<()>;
-    /// One text that has none.
+    /// One input that has none.
     fn failure(
         &mut self,
         _index: u64,
@@ -32,9 +32,82 @@ pub(crate) trait Sink {
 #[derive(Debug)]
 pub(crate) struct Record<'a> {
     pub(crate) index: u64,
-    pub(crate) text: &'a str,
-    pub(crate) embedding: &'a Embedding,
+    /// The text, or the name of the image.
+    pub(crate) label: &'a str,
+    pub(crate) vector: &'a [f32],
+    pub(crate) facts: Facts<'a>,
+    /// Further keys of the input, carried through.
     pub(crate) extra: Map<String, Value>,
+}
+
+/// What is known of an input beside its vector.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Facts<'a> {
+    Text {
+        tokens: usize,
+        truncated: bool,
+    },
+    Image {
+        source: &'a str,
+        width: usize,
+        height: usize,
+        format: ImageFormat,
+        bytes: usize,
+        sha256: &'a str,
+    },
+    Fused {
+        fusion: &'a str,
+        has_text: bool,
+        has_image: bool,
+    },
+}
+
+impl<'a> Facts<'a> {
+    pub(crate) fn of_text(embedding: &Embedding) -> Self {
+        Facts::Text { tokens: embedding.tokens, truncated: embedding.truncated }
+    }
+
+    pub(crate) fn of_image(source: &'a str, embedding: &'a ImageEmbedding) -> Self {
+        Facts::Image {
+            source,
+            width: embedding.width,
+            height: embedding.height,
+            format: embedding.format,
+            bytes: embedding.bytes,
+            sha256: &embedding.sha256,
+        }
+    }
+
+    /// The keys that these are written under.
+    fn keys(self) -> &'static [&'static str] {
+        match self {
+            Facts::Text { .. } => &["tokens", "truncated"],
+            Facts::Image { .. } => &["source", "width", "height", "format", "bytes", "sha256"],
+            Facts::Fused { .. } => &["fusion", "has_text", "has_image"],
+        }
+    }
+
+    /// The heading of the table's column for these, and the cell.
+    fn cell(self) -> (&'static str, String) {
+        match self {
+            Facts::Text { tokens, truncated } => {
+                ("tokens", format!("{tokens}{}", if truncated { "+" } else { " " }))
+            }
+            Facts::Image { width, height, format, .. } => {
+                ("image", format!("{width} x {height} {format}"))
+            }
+            Facts::Fused { has_text, has_image, .. } => (
+                "of",
+                match (has_text, has_image) {
+                    (true, true) => "text, image",
+                    (true, false) => "text",
+                    _ => "image",
+                }
+                .to_owned(),
+            ),
+        }
+    }
 }
 
 pub(crate) fn sink(
@@ -57,8 +130,8 @@ pub(crate) fn sink(
 struct JsonRecord<'a> {
     index: u64,
     embedding: &'a [f32],
-    tokens: usize,
-    truncated: bool,
+    #[serde(flatten)]
+    facts: Facts<'a>,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
@@ -67,16 +140,10 @@ impl<'a> From<Record<'a>> for JsonRecord<'a> {
     fn from(record: Record<'a>) -> Self {
         let mut extra = record.extra;
         // Our keys win over carried ones: an object must not name one twice.
-        for ours in ["index", "embedding", "tokens", "truncated"] {
-            extra.remove(ours);
+        for ours in ["index", "embedding"].iter().chain(record.facts.keys()) {
+            extra.remove(*ours);
         }
-        JsonRecord {
-            index: record.index,
-            embedding: record.embedding.vector(),
-            tokens: record.embedding.tokens,
-            truncated: record.embedding.truncated,
-            extra,
-        }
+        JsonRecord { index: record.index, embedding: record.vector, facts: record.facts, extra }
     }
 }
 
@@ -148,7 +215,7 @@ struct Npy<W> {
 
 impl<W: Write> Sink for Npy<W> {
     fn embedding(&mut self, record: Record<'_>) -> io::Result<()> {
-        for x in record.embedding.vector() {
+        for x in record.vector {
             self.rows.write_all(&x.to_le_bytes())?;
         }
         self.count += 1;
@@ -184,19 +251,18 @@ struct Table<W> {
 
 impl<W: Write> Sink for Table<W> {
     fn embedding(&mut self, record: Record<'_>) -> io::Result<()> {
+        let (heading, cell) = record.facts.cell();
+        let width = if heading == "tokens" { 7 } else { 18 };
         if std::mem::take(&mut self.header) {
-            writeln!(self.out, "{:>5}  {:>6}  {:<54}  text", "index", "tokens", "vector")?;
+            writeln!(self.out, "{:>5}  {heading:>width$} {:<54}  input", "index", "vector")?;
         }
-        let vector = record.embedding.vector();
-        let head: Vec<_> = vector.iter().take(4).map(|x| format!("{x:+.5}")).collect();
-        let head = format!("[{}, … {} in all]", head.join(" "), vector.len());
-        let cut = if record.embedding.truncated { "+" } else { " " };
+        let head: Vec<_> = record.vector.iter().take(4).map(|x| format!("{x:+.5}")).collect();
+        let head = format!("[{}, … {} in all]", head.join(" "), record.vector.len());
         writeln!(
             self.out,
-            "{:>5}  {:>6}{cut} {head:<54}  {}",
+            "{:>5}  {cell:>width$} {head:<54}  {}",
             record.index,
-            record.embedding.tokens,
-            one_line(record.text, 40)
+            one_line(record.label, 40)
         )
     }
 

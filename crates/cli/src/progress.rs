@@ -34,6 +34,14 @@ impl Progress {
         Texts { bar, total: total.is_some(), started: Instant::now() }
     }
 
+    /// A bar over a known number of things.
+    pub(crate) fn count(&self, what: &'static str, total: usize) -> ProgressBar {
+        let template = "{spinner} {msg} [{wide_bar}] {pos}/{len} {elapsed} (ends in {eta})";
+        let bar = self.bar(total as u64, template);
+        bar.set_message(what);
+        bar
+    }
+
     fn bar(&self, total: u64, template: &str) -> ProgressBar {
         let target =
             if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };

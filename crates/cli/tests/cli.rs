@@ -3,42 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use isovec_tests::{Failures, max_difference, minilm, test_models};
 use serde_json::Value;
-
-fn isovec(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_isovec"));
-    // A test must never reach for the network.
-    command.args(args).env("ISOVEC_OFFLINE", "1");
-    command
-}
-
-fn run(args: &[&str], stdin: &[u8]) -> Output {
-    let mut child = isovec(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that refuses its arguments does not read; that is not an error here.
-    let _ = child.stdin.take().unwrap().write_all(stdin);
-    child.wait_with_output().unwrap()
-}
-
-fn json_lines(output: &Output) -> Vec<Value> {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = std::str::from_utf8(&output.stdout).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn vector(value: &Value) -> Vec<f32> {
-    value["embedding"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect()
-}
+use support::{isovec, json_lines, run, vector};
 
 /// A small model, for what does not depend on the model.
 fn small() -> String {
@@ -253,8 +227,10 @@ fn a_file_with_another_content_is_never_used() {
 fn models_are_listed_and_verified() {
     let list = String::from_utf8(run(&["models", "list"], b"").stdout).unwrap();
     let row = list.lines().find(|line| line.contains(" fp32 ")).unwrap();
-    let cells: Vec<&str> = row.split_whitespace().take(5).collect();
-    assert_eq!(cells, ["all-MiniLM-L6-v2", "fp32", "384", "512", "yes"], "{list}");
+    let cells: Vec<&str> = row.split_whitespace().take(6).collect();
+    assert_eq!(cells, ["all-MiniLM-L6-v2", "text", "fp32", "384", "512", "yes"], "{list}");
+    let images = list.lines().find(|line| line.contains(" image ")).unwrap();
+    assert!(images.contains("512") && images.contains(" - "), "{list}");
     for variant in ["fp32", "int8"] {
         let output = run(&["models", "verify", "--variant", variant], b"");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -85,6 +85,9 @@ pub struct ModelSpec {
     /// The name of the prompt that applies where the caller names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_prompt: Option<String>,
+    /// What people must know before they trust the vectors: programs show it with results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// The SPDX name of the licence of the weights.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub licence: String,

@@ -8,7 +8,7 @@ use super::{Context, cannot_write};
 use crate::args::{Cli, EmbedArgs, OutputFormat};
 use crate::destination::Destination;
 use crate::input::{self, Chunks, Item};
-use crate::output::{self, Record, Sink};
+use crate::output::{self, Facts, Record, Sink};
 
 pub(crate) fn run(context: &Context, args: EmbedArgs) -> Result<()> {
     if args.keep_going && args.format != OutputFormat::Jsonl {
@@ -24,7 +24,7 @@ pub(crate) fn run(context: &Context, args: EmbedArgs) -> Result<()> {
         }
         None => (Box::new(std::iter::once(Ok(input::from_arguments(args.texts)))), None),
     };
-    let model = context.open(&args.model)?;
+    let model = context.open_text(&args.model)?;
     let (out, destination) = Destination::open(args.output.as_deref())?;
     let mut sink = output::sink(args.format, model.dims(), out).map_err(cannot_write)?;
     let bar = total.map(|total| context.progress.texts(total));
@@ -37,8 +37,13 @@ pub(crate) fn run(context: &Context, args: EmbedArgs) -> Result<()> {
         for (item, result) in embed(&model, args.prompt.as_deref(), index, chunk) {
             match result {
                 Ok(embedding) => {
-                    let text = item.text.as_deref().unwrap_or_default();
-                    let record = Record { index, text, embedding: &embedding, extra: item.extra };
+                    let record = Record {
+                        index,
+                        label: item.text.as_deref().unwrap_or_default(),
+                        vector: embedding.vector(),
+                        facts: Facts::of_text(&embedding),
+                        extra: item.extra,
+                    };
                     sink.embedding(record).map_err(cannot_write)?;
                 }
                 Err(e) if args.keep_going => {

@@ -19,22 +19,24 @@ pub(crate) fn run(context: &Context, command: ModelsCommand) -> Result<()> {
 
 fn list(store: &ModelStore) -> Result<()> {
     let mut out = std::io::stdout();
-    let mut rows = vec![["MODEL", "VARIANT", "DIMS", "TOKENS", "HERE", "ABOUT"].map(String::from)];
+    let mut rows =
+        vec![["MODEL", "KIND", "VARIANT", "DIMS", "TOKENS", "HERE", "ABOUT"].map(String::from)];
     for spec in isovec::manifest()?.models {
         for (name, variant) in &spec.variants {
             let files = store.status(&spec, name)?;
             let here = files.iter().all(isovec::store::FileStatus::is_present);
             rows.push([
                 spec.name.clone(),
+                spec.kind.to_string(),
                 name.clone(),
                 spec.dims.to_string(),
-                spec.max_tokens.to_string(),
+                if spec.max_tokens == 0 { "-".to_owned() } else { spec.max_tokens.to_string() },
                 if here { "yes" } else { "no" }.to_owned(),
                 variant.about.clone(),
             ]);
         }
     }
-    let widths: Vec<usize> = (0..6)
+    let widths: Vec<usize> = (0..7)
         .map(|col| rows.iter().map(|row| row[col].chars().count()).max().unwrap_or(0))
         .collect();
     for row in rows {

@@ -5,14 +5,21 @@ use std::io::{BufWriter, Write};
 use isovec::{Result, vector};
 
 use super::{Context, cannot_write};
-use crate::args::{SearchArgs, SearchFormat};
+use crate::args::{ModelArgs, SearchArgs, SearchFormat, TEXT_MODEL};
 use crate::input::Chunks;
 use crate::output::one_line;
 
-pub(crate) fn run(context: &Context, args: &SearchArgs) -> Result<()> {
-    let chunks = Chunks::open(&args.input, args.input_format, &context.cancel)?;
+pub(crate) fn run(context: &Context, args: SearchArgs) -> Result<()> {
+    let input = args.input.unwrap_or_else(|| "-".into());
+    let chunks = Chunks::open(&input, args.input_format, &context.cancel)?;
     let total = chunks.total;
-    let model = context.open(&args.model)?;
+    let model = context.open_text(&ModelArgs {
+        model: args.model.unwrap_or_else(|| TEXT_MODEL.to_owned()),
+        variant: args.variant,
+        max_tokens: args.max_tokens,
+        dimensions: args.dimensions,
+        threads: args.threads,
+    })?;
     let prompts = &model.spec().prompts;
     let has = |name: &'static str| prompts.contains_key(name).then_some(name);
     // Models made for search name their prompts so; the others have none.

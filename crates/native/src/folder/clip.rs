@@ -25,6 +25,8 @@ struct Config {
     max_position_embeddings: Option<usize>,
     #[serde(default)]
     text_config: TextConfig,
+    /// What `scripts/download_models --synthetic-clip` says of the model that it makes.
+    isovec_synthetic: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -65,6 +67,7 @@ pub(super) fn read_image(folder: &Path) -> Result<ModelFolder> {
     )?;
     let mut spec = spec(folder, ModelKind::Image, dims);
     (spec.pooling, spec.preprocessing) = (pooling, Some(preprocessing));
+    spec.note = config.isovec_synthetic;
     Ok(ModelFolder { spec, model, tokenizer: None })
 }
 
@@ -87,6 +90,7 @@ pub(super) fn read_text(folder: &Path) -> Result<ModelFolder> {
     let dims = config.projection_dim.unwrap_or(PROJECTION_DIM);
     let mut spec = spec(folder, ModelKind::ClipText, dims);
     spec.max_tokens = positions.unwrap_or(MAX_POSITIONS);
+    spec.note = config.isovec_synthetic;
     Ok(ModelFolder { spec, model, tokenizer })
 }
 
@@ -107,6 +111,7 @@ fn spec(folder: &Path, kind: ModelKind, dims: usize) -> ModelSpec {
         matryoshka: Vec::new(),
         prompts: BTreeMap::new(),
         default_prompt: None,
+        note: None,
         licence: String::new(),
         variants: BTreeMap::new(),
     }

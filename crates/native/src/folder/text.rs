@@ -39,6 +39,7 @@ pub(super) fn read(folder: &Path) -> Result<ModelFolder> {
         matryoshka: Vec::new(),
         prompts: prompts.prompts,
         default_prompt: prompts.default_prompt_name,
+        note: None,
         licence: String::new(),
         variants: BTreeMap::new(),
     };
