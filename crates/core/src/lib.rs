@@ -1,6 +1,6 @@
 //! Bytes in, vectors out: the part of isovec that is the same on every platform.
 //!
-//! This crate turns text into embeddings on the pure-Rust `tract` engine. It opens no file, makes no
+//! This crate turns texts and images into embeddings on the pure-Rust `tract` engine. It opens no file, makes no
 //! connection, reads no clock and starts no thread, so a server and a browser run the very same
 //! code; the crates `isovec` (native) and `isovec-wasm` bring what their platforms have.
 //!
@@ -22,8 +22,8 @@
 //!
 //! # What holds
 //!
-//! - A text's vector does not depend on its neighbours in a batch: each text runs alone, at its own
-//!   length, and nothing is padded.
+//! - A vector does not depend on its neighbours in a batch: each text or image runs alone, a text at its
+//!   own length, and nothing is padded.
 //! - A vector with NaN, infinity or no direction is an error, never a result.
 //! - Whatever the bytes of a model or the characters of a text, there is a vector or a typed
 //!   [`Error`]. A panic inside the engine becomes one where the platform can unwind.

@@ -1,4 +1,4 @@
-//! Embeddings of text, locally: no cloud, no C++ runtime, and the same vector as in the browser.
+//! Embeddings of text and images, locally: no cloud, no C++ runtime, and the same vector as in the browser.
 //!
 //! ```no_run
 //! let model = isovec::TextEmbedder::open("all-MiniLM-L6-v2")?;
@@ -10,10 +10,18 @@
 //! This crate adds to [`isovec_core`] what a server or a command line has and a browser has not: a
 //! [`ModelStore`] that fetches and verifies files, and threads for batches.
 //!
+//! | | |
+//! |---|---|
+//! | [`TextEmbedder`] | texts, with a sentence model |
+//! | [`ImageEmbedder`], [`ClipTextEmbedder`], [`Clip`] | images, and texts in their space |
+//! | [`Fusion`], [`mod@fit`] | a text and an image into one vector |
+//! | [`vector`] | compare, and search |
+//!
 //! # Features
 //!
 //! - **`download`** (default): fetch models from their sources over HTTPS. Without it no network
 //!   code is compiled, and models come from the cache, a local folder or your own bytes.
+//! - **`image-url`**: `ImageFetcher`, which gets images by their address, from public addresses only.
 //!
 //! # Environment
 //!
