@@ -1,7 +1,8 @@
-"""isovec beside ONNX Runtime: same model file, same texts, same run, text in and vector out.
+"""isovec beside ONNX Runtime and Pillow: same files, same run; text or image in, vector or pixels out.
 
 The two take turns, round by round, so that a slow phase of the machine hits both; the figures are
-medians. Writes results/compare.json and results/compare.svg and prints a table in Markdown.
+medians. Of texts it writes results/compare.json and results/compare.svg, of images results/images.*,
+and it prints tables in Markdown.
 """
 
 from __future__ import annotations
@@ -14,24 +15,23 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+
+import PIL
 
 from peer import OnnxRuntime
 from plot import plot
 
 HERE = Path(__file__).parent
 TOKENS = [8, 16, 64, 128, 256]
-
-
-class Side(Protocol):
-    """One of the two that are compared. Each call returns seconds, but the last, bytes."""
-
-    def open(self, model: str, threads: int) -> float: ...
-    def embed(self, texts: list[str], repeat: int) -> float: ...
-    def peak_rss(self) -> int: ...
-    def close(self) -> None: ...
+CAPTION = "a photo of a cat"  # 7 tokens in CLIP's vocabulary, two of them special
+# Their pixel_values are made before the clock starts, and are all of one shape: any eight would do.
+IMAGES = [
+    "rgb-1024x768.jpg", "rgb-1999x1333.jpg", "rgb-640x480.jpg", "rgb-333x1000.jpg",
+    "rgb-500x224.jpg", "rgb-224x300.jpg", "rgb-640x480.png", "webp-lossy-640x480.webp",
+]  # fmt: skip
 
 
 class Worker:
@@ -51,11 +51,12 @@ class Worker:
             sys.exit(f"{self.process.args} ended; its error is above")
         return json.loads(line)
 
-    def open(self, model: str, threads: int) -> float:
-        return self.ask(op="open", model=model, threads=threads)["seconds"]
+    def seconds(self, op: str, repeat: int = 1, **request: object) -> float:
+        """How long it takes to do it once, of `repeat` times on end."""
+        return self.ask(op=op, repeat=repeat, **request)["seconds"] / repeat
 
-    def embed(self, texts: list[str], repeat: int) -> float:
-        return self.ask(op="embed", texts=texts, repeat=repeat)["seconds"] / repeat
+    def open(self, kind: str, model: Path, threads: int) -> float:
+        return self.ask(op="open", kind=kind, model=str(model), threads=threads)["seconds"]
 
     def peak_rss(self) -> int:
         return int(self.ask(op="peak-rss")["bytes"])
@@ -66,6 +67,31 @@ class Worker:
         self.process.wait()
 
 
+class Sides:
+    """Both that are compared, with the same model open."""
+
+    def __init__(self, worker: str, kind: str, model: Path, threads: int) -> None:
+        peer = "peer.py" if kind == "text" else "peer_images.py"
+        self.ours = Worker([worker])
+        self.theirs = Worker([sys.executable, str(HERE / peer)])
+        self.loads = [side.open(kind, model, threads) * 1e3 for side in (self.ours, self.theirs)]
+
+    def __enter__(self) -> Sides:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ours.close()
+        self.theirs.close()
+
+    def alternate(self, rounds: int, op: str, repeat: int = 1, **request: object) -> list[list[float]]:
+        """The milliseconds that each needs in each round."""
+        return alternate(
+            rounds,
+            lambda: self.ours.seconds(op, repeat, **request),
+            lambda: self.theirs.seconds(op, repeat, **request),
+        )
+
+
 @dataclass
 class Row:
     """A line of the table: medians of both sides, and the spread of each (its quartiles)."""
@@ -73,14 +99,14 @@ class Row:
     name: str
     unit: str
     isovec: float
-    onnxruntime: float
+    peer: float
     isovec_spread: tuple[float, float]
-    onnxruntime_spread: tuple[float, float]
+    peer_spread: tuple[float, float]
 
     @property
     def speed(self) -> float:
-        """How many times as fast (or small) as ONNX Runtime."""
-        return self.onnxruntime / self.isovec
+        """How many times as fast (or small) as the other side."""
+        return self.peer / self.isovec
 
 
 def row(name: str, unit: str, ours: list[float], theirs: list[float]) -> Row:
@@ -88,21 +114,126 @@ def row(name: str, unit: str, ours: list[float], theirs: list[float]) -> Row:
         quartiles = statistics.quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
         return quartiles[0], quartiles[2]
 
-    return Row(
+    measured = Row(
         name, unit, statistics.median(ours), statistics.median(theirs), spread(ours), spread(theirs)
     )
+    print(measured, file=sys.stderr)
+    return measured
 
 
-def alternate(rounds: int, ours: Side, theirs: Side, texts: list[str], repeat: int) -> tuple[list[float], list[float]]:
-    a, b = [], []
+def alternate(rounds: int, *sides: Callable[[], float]) -> list[list[float]]:
+    times: list[list[float]] = [[] for _ in sides]
     for turn in range(rounds + 1):
         # Who goes first changes, so that neither always inherits the other's warm caches.
-        pair = [(ours, a), (theirs, b)]
-        for side, times in pair if turn % 2 else reversed(pair):
-            seconds = side.embed(texts, repeat)
+        order = list(zip(sides, times))
+        for side, values in order if turn % 2 else reversed(order):
+            seconds = side()
             if turn > 0:  # the first round warms up
-                times.append(seconds * 1e3)
-    return a, b
+                values.append(seconds * 1e3)
+    return times
+
+
+def loads(worker: str, kind: str, model: Path) -> list[list[float]]:
+    times: list[list[float]] = [[], []]
+    for _ in range(5):
+        with Sides(worker, kind, model, 1) as sides:
+            for values, load in zip(times, sides.loads):
+                values.append(load)
+    return times
+
+
+@dataclass
+class Panel:
+    """Rows against the same other side."""
+
+    title: str
+    peer: str
+    rows: list[Row]
+
+
+def text_panels(worker: str, model: Path, rounds: int) -> list[Panel]:
+    cores = os.cpu_count() or 1
+    corpus = (HERE / "corpus" / "mixed-1000.txt").read_text(encoding="utf-8").splitlines()
+    rows: list[Row] = []
+    load = loads(worker, "text", model)
+    with Sides(worker, "text", model, 1) as sides:
+        for tokens in TOKENS:
+            text = "the " * (tokens - 2)  # one token each; two are special
+            repeat = max(1, 160 // tokens)
+            times = sides.alternate(rounds, "embed", repeat, texts=[text])
+            rows.append(row(f"1 text of {tokens} tokens", "ms", *times))
+        *one, batch = mixed(sides, max(3, rounds // 3), corpus)
+        rows.append(row(f"1,000 mixed texts, 1 thread (its batches: {batch})", "ms", *one))
+    with Sides(worker, "text", model, 1) as sides:
+        # By themselves: a peak remembers every batch that a process has seen.
+        sides.ours.seconds("embed", texts=corpus)
+        sides.theirs.seconds("embed", texts=corpus, batch=batch)
+        peak = (sides.ours.peak_rss() / 2**20, sides.theirs.peak_rss() / 2**20)
+    if cores > 1:
+        with Sides(worker, "text", model, cores) as sides:
+            *many, batch = mixed(sides, max(3, rounds // 3), corpus)
+            rows.append(row(f"1,000 mixed texts, {cores} threads (its batches: {batch})", "ms", *many))
+    rows.append(row("load", "ms", *load))
+    rows.append(row("peak memory, 1 thread", "MiB", [peak[0]], [peak[1]]))
+    return [Panel("isovec beside ONNX Runtime", f"ONNX Runtime {OnnxRuntime.version()}", rows)]
+
+
+def mixed(sides: Sides, rounds: int, corpus: list[str]) -> tuple[list[float], list[float], int]:
+    """Their batches, sorted by length, are of whichever size is the fastest."""
+    sizes = (1, 8, 32)
+    ours, *theirs = alternate(
+        rounds,
+        lambda: sides.ours.seconds("embed", texts=corpus),
+        *(lambda size=size: sides.theirs.seconds("embed", texts=corpus, batch=size) for size in sizes),
+    )
+    best, times = min(zip(sizes, theirs), key=lambda pair: statistics.median(pair[1]))
+    return ours, times, best
+
+
+def image_panels(worker: str, clip: Path, images: Path, rounds: int) -> list[Panel]:
+    """Of a model of CLIP's exact shape whose weights are random, which every row of it says."""
+    files = [str(images / name) for name in IMAGES]
+    jpeg, png, webp = (
+        str(images / name)
+        for name in ("rgb-1024x768.jpg", "rgb-1024x768.png", "webp-lossy-640x480.webp")
+    )
+    load = loads(worker, "image", clip)
+    with Sides(worker, "image", clip, 1) as sides:
+        pixels = [
+            row(name, "ms", *sides.alternate(rounds, op, 10, file=file))
+            for name, op, file in (
+                ("JPEG 1,024 x 768, to pixel_values", "preprocess", jpeg),
+                ("PNG 1,024 x 768, to pixel_values", "preprocess", png),
+                ("lossy WebP 640 x 480, to pixel_values", "preprocess", webp),
+            )
+        ]
+        vision = [row("CLIP, 1 image, random weights", "ms", *embed_pixels(sides, rounds, files[:1], 3))]
+    with Sides(worker, "image", clip, 2) as sides:
+        times = embed_pixels(sides, rounds, files, 1)
+        vision.append(row(f"CLIP, {len(files)} images, 2 threads, random weights", "ms", *times))
+    with Sides(worker, "clip-text", clip, 1) as sides:
+        times = sides.alternate(rounds, "embed", 20, texts=[CAPTION])
+        vision.append(row("CLIP, 1 text of 7 tokens, random weights", "ms", *times))
+    vision.append(row("CLIP, load image model, random weights", "ms", *load))
+    return [
+        Panel("Image file to pixels", f"Pillow {PIL.__version__} and numpy", pixels),
+        Panel("CLIP ViT-B/32, random weights", f"ONNX Runtime {OnnxRuntime.version()}", vision),
+    ]
+
+
+def embed_pixels(sides: Sides, rounds: int, files: list[str], repeat: int) -> list[list[float]]:
+    """Their batches are of one or of all, whichever is the faster."""
+    for side in (sides.ours, sides.theirs):
+        side.seconds("prepare", files=files)
+    ours, *theirs = alternate(
+        rounds,
+        lambda: sides.ours.seconds("embed-pixels", repeat),
+        *(
+            lambda batch=batch: sides.theirs.seconds("embed-pixels", repeat, batch=batch)
+            for batch in sorted({1, len(files)})
+        ),
+    )
+    return [ours, min(theirs, key=statistics.median)]
 
 
 def machine() -> dict[str, str]:
@@ -113,66 +244,58 @@ def machine() -> dict[str, str]:
     return {"cpu": cpu, "cores": str(os.cpu_count()), "system": platform.platform()}
 
 
+def save(name: str, panels: list[Panel], rounds: int, output: Path) -> None:
+    facts = machine() | {"date": time.strftime("%Y-%m-%d")}
+    result = {
+        "machine": facts,
+        "rounds": rounds,
+        "panels": [
+            asdict(panel) | {"rows": [asdict(r) | {"speed": r.speed} for r in panel.rows]}
+            for panel in panels
+        ],
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    (output / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (output / f"{name}.svg").write_text(plot(result))
+
+    print(f"{facts['cpu']}, {facts['cores']} cores; {facts['date']}")
+    for panel in panels:
+        print(f"\n| | isovec | {panel.peer} | isovec's speed |")
+        print("|---|---:|---:|---:|")
+        for r in panel.rows:
+            print(f"| {r.name} | {r.isovec:,.1f} {r.unit} | {r.peer:,.1f} {r.unit} | {r.speed:.2f} x |")
+    print()
+
+
+def print_scaling(rows: list[Row]) -> None:
+    cores = os.cpu_count()
+    one, many = (
+        next((r for r in rows if r.name.startswith(f"1,000 mixed texts, {count}")), None)
+        for count in ("1 thread", f"{cores} threads")
+    )
+    if one and many:
+        scale = one.isovec / many.isovec
+        print(f"isovec on {cores} threads: {scale:.2f} times its speed on 1.\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="folder with model.onnx, tokenizer.json")
     parser.add_argument("--worker", required=True, help="the bench-worker program")
+    parser.add_argument("--model", type=Path, help="folder with model.onnx, tokenizer.json: measure texts")
+    parser.add_argument("--clip", type=Path, help="folder of a CLIP of random weights: measure images")
+    parser.add_argument("--images", type=Path, help="folder of the test images, for --clip")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--output", type=Path, default=HERE / "results")
     args = parser.parse_args()
-    model, cores = str(args.model), os.cpu_count() or 1
-    corpus = (HERE / "corpus" / "mixed-1000.txt").read_text(encoding="utf-8").splitlines()
-
-    def pair(threads: int) -> tuple[Worker, Worker, float, float]:
-        ours = Worker([args.worker])
-        theirs = Worker([sys.executable, str(HERE / "peer.py")])
-        return ours, theirs, ours.open(model, threads), theirs.open(model, threads)
-
-    rows: list[Row] = []
-    loads: tuple[list[float], list[float]] = ([], [])
-    for _ in range(5):
-        ours, theirs, a, b = pair(1)
-        loads[0].append(a * 1e3)
-        loads[1].append(b * 1e3)
-        ours.close()
-        theirs.close()
-
-    ours, theirs, *_ = pair(1)
-    for tokens in TOKENS:
-        text = "the " * (tokens - 2)  # one token each; two are special
-        repeat = max(1, 160 // tokens)
-        rows.append(row(f"1 text of {tokens} tokens", "ms", *alternate(args.rounds, ours, theirs, [text], repeat)))
-        print(rows[-1], file=sys.stderr)
-    one = alternate(max(3, args.rounds // 3), ours, theirs, corpus, 1)
-    rows.append(row("1,000 mixed texts, 1 thread", "ms", *one))
-    peak = (ours.peak_rss() / 2**20, theirs.peak_rss() / 2**20)
-    ours.close()
-    theirs.close()
-    if cores > 1:
-        ours, theirs, *_ = pair(cores)
-        many = alternate(max(3, args.rounds // 3), ours, theirs, corpus, 1)
-        rows.append(row(f"1,000 mixed texts, {cores} threads", "ms", *many))
-        ours.close()
-        theirs.close()
-    rows.append(row("load", "ms", *loads))
-    rows.append(row("peak memory, 1 thread", "MiB", [peak[0]], [peak[1]]))
-
-    facts = machine() | {"date": time.strftime("%Y-%m-%d"), "onnxruntime": OnnxRuntime.version()}
-    args.output.mkdir(parents=True, exist_ok=True)
-    result = {"machine": facts, "rounds": args.rounds, "rows": [asdict(r) | {"speed": r.speed} for r in rows]}
-    (args.output / "compare.json").write_text(json.dumps(result, indent=1) + "\n")
-    (args.output / "compare.svg").write_text(plot(result))
-
-    print(f"{facts['cpu']}, {facts['cores']} cores; ONNX Runtime {facts['onnxruntime']}; {facts['date']}\n")
-    print("| | isovec | ONNX Runtime | isovec's speed |")
-    print("|---|---:|---:|---:|")
-    for r in rows:
-        print(f"| {r.name} | {r.isovec:,.1f} {r.unit} | {r.onnxruntime:,.1f} {r.unit} | {r.speed:.2f} x |")
-    by_name = {r.name: r for r in rows}
-    two = by_name.get(f"1,000 mixed texts, {cores} threads")
-    if two:
-        scale = by_name["1,000 mixed texts, 1 thread"].isovec / two.isovec
-        print(f"\nisovec on {cores} threads: {scale:.2f} times its speed on 1.")
+    if args.clip and not args.images:
+        parser.error("--clip needs --images")
+    if args.model:
+        panels = text_panels(args.worker, args.model, args.rounds)
+        save("compare", panels, args.rounds, args.output)
+        print_scaling(panels[0].rows)
+    if args.clip:
+        panels = image_panels(args.worker, args.clip, args.images, args.rounds)
+        save("images", panels, args.rounds, args.output)
 
 
 if __name__ == "__main__":

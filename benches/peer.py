@@ -1,5 +1,5 @@
-"""ONNX Runtime at its best, as the other side of compare.py: length-sorted batches of 32, all graph
-optimisations, as many threads as allowed. Run as a program it answers JSON lines, like bench-worker."""
+"""ONNX Runtime at its best, as the other side of compare.py: length-sorted batches of the size that is
+asked for, all graph optimisations, as many threads as allowed. Run as a program it answers JSON lines, like bench-worker."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-BATCH = 32
 MAX_TOKENS = 512
+
+
+def open_session(model: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
 class OnnxRuntime:
@@ -25,22 +32,17 @@ class OnnxRuntime:
         return onnxruntime.__version__
 
     def __init__(self, model: Path, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        self.session = onnxruntime.InferenceSession(
-            str(model / "model.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        self.session = open_session(model / "model.onnx", threads)
         self.tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
         self.tokenizer.enable_truncation(MAX_TOKENS)
         self.tokenizer.enable_padding()
 
-    def embed(self, texts: list[str]) -> np.ndarray:
+    def embed(self, texts: list[str], batch: int = 1) -> np.ndarray:
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         vectors = [None] * len(texts)
-        for start in range(0, len(order), BATCH):
-            batch = order[start : start + BATCH]
-            for index, vector in zip(batch, self._run([texts[i] for i in batch])):
+        for start in range(0, len(order), batch):
+            part = order[start : start + batch]
+            for index, vector in zip(part, self._run([texts[i] for i in part])):
                 vectors[index] = vector
         return np.stack(vectors)
 
@@ -58,24 +60,26 @@ class OnnxRuntime:
         return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
 
 
-def main() -> None:
-    model: OnnxRuntime | None = None
+def serve(kinds: dict[str, Callable[[Path, int], object]]) -> None:
+    """Answers the requests of compare.py: `open` makes one of `kinds`, the others call its methods."""
+    model: object = None
     for line in sys.stdin:
         request = json.loads(line)
+        op = request.pop("op")
         start = time.perf_counter()
-        match request["op"]:
-            case "open":
-                model = OnnxRuntime(Path(request["model"]), request["threads"])
-            case "embed":
-                assert model, "embed before open"
-                for _ in range(request["repeat"]):
-                    model.embed(request["texts"])
-            case "peak-rss":
-                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-                print(json.dumps({"bytes": peak}), flush=True)
-                continue
+        if op == "peak-rss":
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            print(json.dumps({"bytes": peak}), flush=True)
+            continue
+        if op == "open":
+            model = kinds[request["kind"]](Path(request["model"]), request["threads"])
+        else:
+            assert model, f"{op} before open"
+            work = getattr(model, op.replace("-", "_"))
+            for _ in range(request.pop("repeat", 1)):
+                work(**request)
         print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    serve({"text": OnnxRuntime})

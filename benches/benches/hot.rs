@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a bench that cannot run should say why")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use isovec::{TextEmbedder, vector};
+use isovec::{ImageLimits, Preprocessing, TextEmbedder, vector};
 
 const CORPUS: &str = include_str!("../corpus/mixed-1000.txt");
 
@@ -53,5 +53,17 @@ fn vectors(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, text, vectors);
+/// Runs where `ISOVEC_TEST_IMAGES` names the folder that `models/tools/make_test_images.py` writes.
+fn images(c: &mut Criterion) {
+    let Ok(folder) = std::env::var("ISOVEC_TEST_IMAGES") else { return };
+    let mut group = c.benchmark_group("preprocess");
+    for name in ["rgb-1024x768.jpg", "rgb-1024x768.png", "webp-lossy-640x480.webp"] {
+        let file = std::fs::read(format!("{folder}/files/{name}")).unwrap();
+        let (settings, limits) = (Preprocessing::default(), ImageLimits::default());
+        group.bench_function(name, |b| b.iter(|| settings.run(&file, &limits).unwrap()));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, text, vectors, images);
 criterion_main!(benches);

@@ -231,14 +231,21 @@ fn every_bad_small_model_is_a_typed_error() {
 
 #[test]
 fn towers_of_two_folders_do_not_mix() {
-    let images = ImageEmbedder::open(&test_models().join("clip-vision").to_string_lossy()).unwrap();
-    let texts = ClipTextEmbedder::open(&test_models().join("clip-text").to_string_lossy()).unwrap();
+    // Of the same name, as two downloads may be.
+    let temp = tempfile::tempdir().unwrap();
+    let [a, b] = ["a", "b"].map(|parent| temp.path().join(parent).join("clip"));
+    for (from, to) in [("clip-vision", &a), ("clip-text", &b)] {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(test_models().join(from)).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+    let images = ImageEmbedder::open(&a.to_string_lossy()).unwrap();
+    let texts = ClipTextEmbedder::open(&b.to_string_lossy()).unwrap();
     let error = Clip::of(images, texts).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "vectors of \"clip-vision\" (space: clip-vision) and \"clip-text\" (space: clip-text) cannot \
-         be compared"
-    );
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().starts_with("vectors of \"clip\" (space: folder:"), "{error}");
 }
 
 #[test]
@@ -294,6 +301,41 @@ fn the_manifest_says_what_the_preprocessor_config_says() {
     let text = manifest.partner(spec, isovec::ModelKind::ClipText).unwrap();
     assert_eq!(text.name, "clip-vit-base-patch32-text");
     text.check_same_space(spec).unwrap();
+}
+
+/// Caches and indices are told apart by these: a change of one must be on purpose.
+#[test]
+fn fingerprints_are_what_they_have_always_been() {
+    let folder = test_models().join("clip-both");
+    let clip = Clip::open(&folder.to_string_lossy()).unwrap();
+    let text = TextEmbedder::open(&test_models().join("mean-opset11").to_string_lossy()).unwrap();
+    let fusion = isovec::Fusion::concat(384, 512, isovec::FusionWeights::default()).unwrap();
+    let found = [
+        clip.images().fingerprint(),
+        clip.texts().fingerprint(),
+        text.fingerprint(),
+        fusion.fingerprint(),
+    ];
+    let found = found.map(|fingerprint| fingerprint.to_string());
+    let expected = [
+        "c11c2eaab9875e082bf28752dd324facbe610685d6f443d652b851d53d7058eb",
+        "d7ba3e9238407f8027cdc6c8a0d379cbae4ef733daa055eac30bca851df6d68c",
+        "a1c8615846aaef3368056b96a68cb31aa603cca4515cf225e3e24391d3af5dae",
+        "e237d55ed025511942b75c9805f2da10391311b0f887b789930edc74a454a837",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn arrays_hold_the_same_rows() {
+    let folder = test_models().join("clip-both");
+    let clip = Clip::open(&folder.to_string_lossy()).unwrap();
+    let file = std::fs::read(image_path("rgb-97x61.png")).unwrap();
+    let images = clip.images().embed_array(&[&file, &file]).unwrap();
+    let texts = clip.texts().embed_array(&["a cat"]).unwrap();
+    assert_eq!((images.shape(), texts.shape()), (&[2, 24][..], &[1, 24][..]));
+    assert_eq!(images.row(1).to_vec(), clip.images().embed(&file).unwrap().into_vector());
+    assert_eq!(texts.row(0).to_vec(), clip.texts().embed("a cat").unwrap().into_vector());
 }
 
 #[test]

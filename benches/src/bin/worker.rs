@@ -1,21 +1,45 @@
 //! Our side of `benches/compare.py`: does what it is told, one JSON line at a time, and says how
 //! long that took. The clock runs inside, so that the pipe between the two costs nothing.
 
+use std::hint::black_box;
 use std::io::{BufRead, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use isovec::TextEmbedder;
+use isovec::{ClipTextEmbedder, ImageEmbedder, Pixels, TextEmbedder};
 use serde::{Deserialize, Serialize};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
 enum Request {
     /// Opens a model, and keeps it for what follows.
-    Open { model: String, threads: usize },
+    Open { kind: Kind, model: String, threads: usize },
     /// Embeds the texts, `repeat` times over.
     Embed { texts: Vec<String>, repeat: usize },
+    /// Makes `pixel_values` of the image file.
+    Preprocess { file: String, repeat: usize },
+    /// Makes `pixel_values` of the image files, and keeps them for what follows.
+    Prepare { files: Vec<String> },
+    /// Embeds the `pixel_values` that were prepared.
+    EmbedPixels { repeat: usize },
     /// The most memory that this process has held.
     PeakRss,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    Text,
+    ClipText,
+    Image,
+}
+
+enum Model {
+    Text(TextEmbedder),
+    ClipText(ClipTextEmbedder),
+    Image { model: ImageEmbedder, threads: usize, prepared: Vec<Pixels> },
 }
 
 #[derive(Serialize)]
@@ -25,7 +49,7 @@ enum Answer {
     Bytes(u64),
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<()> {
     let mut model = None;
     for line in std::io::stdin().lock().lines() {
         let answer = answer(serde_json::from_str(&line?)?, &mut model)?;
@@ -34,27 +58,80 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn answer(
-    request: Request,
-    model: &mut Option<TextEmbedder>,
-) -> Result<Answer, Box<dyn std::error::Error>> {
-    let start = Instant::now();
-    match request {
-        Request::Open { model: name, threads } => {
-            *model = Some(TextEmbedder::builder(name).threads(threads).open()?);
+fn answer(request: Request, model: &mut Option<Model>) -> Result<Answer> {
+    let seconds = match (request, model.as_mut()) {
+        (Request::Open { kind, model: name, threads }, _) => timed(1, || {
+            *model = Some(open(&kind, &name, threads)?);
+            Ok(())
+        }),
+        (Request::Embed { texts, repeat }, Some(Model::Text(model))) => {
+            timed(repeat, || Ok(model.embed_batch(&texts)?))
         }
-        Request::Embed { texts, repeat } => {
-            let model = model.as_ref().ok_or("embed before open")?;
-            for _ in 0..repeat {
-                std::hint::black_box(model.embed_batch(&texts)?);
-            }
+        (Request::Embed { texts, repeat }, Some(Model::ClipText(model))) => {
+            timed(repeat, || Ok(model.embed_batch(&texts)?))
         }
-        Request::PeakRss => return Ok(Answer::Bytes(peak_rss()?)),
-    }
-    Ok(Answer::Seconds(start.elapsed().as_secs_f64()))
+        (Request::Preprocess { file, repeat }, Some(Model::Image { model, .. })) => {
+            timed(repeat, || preprocess(model, &file))
+        }
+        (Request::Prepare { files }, Some(Model::Image { model, prepared, .. })) => {
+            timed(1, || {
+                *prepared =
+                    files.iter().map(|file| preprocess(model, file)).collect::<Result<_>>()?;
+                Ok(())
+            })
+        }
+        (Request::EmbedPixels { repeat }, Some(Model::Image { model, threads, prepared })) => {
+            timed(repeat, || Ok(embed_pixels(model, prepared, *threads)?))
+        }
+        (Request::PeakRss, _) => return Ok(Answer::Bytes(peak_rss()?)),
+        _ => return Err("the model that is open, if any, does no such thing".into()),
+    };
+    Ok(Answer::Seconds(seconds?))
 }
 
-fn peak_rss() -> Result<u64, Box<dyn std::error::Error>> {
+fn timed<T>(repeat: usize, mut work: impl FnMut() -> Result<T>) -> Result<f64> {
+    let start = Instant::now();
+    for _ in 0..repeat {
+        black_box(work()?);
+    }
+    Ok(start.elapsed().as_secs_f64())
+}
+
+fn open(kind: &Kind, name: &str, threads: usize) -> isovec::Result<Model> {
+    Ok(match kind {
+        Kind::Text => Model::Text(TextEmbedder::builder(name).threads(threads).open()?),
+        Kind::ClipText => Model::ClipText(ClipTextEmbedder::builder(name).threads(threads).open()?),
+        Kind::Image => Model::Image {
+            model: ImageEmbedder::builder(name).threads(threads).open()?,
+            threads,
+            prepared: Vec::new(),
+        },
+    })
+}
+
+fn preprocess(model: &ImageEmbedder, file: &str) -> Result<Pixels> {
+    Ok(model.preprocess(&std::fs::read(file)?)?)
+}
+
+/// Spreads pixels over threads as [`ImageEmbedder::embed_batch`] spreads files: one image at a time.
+fn embed_pixels(model: &ImageEmbedder, images: &[Pixels], threads: usize) -> isovec::Result<()> {
+    let next = AtomicUsize::new(0);
+    let drain = || {
+        while let Some(image) = images.get(next.fetch_add(1, Ordering::Relaxed)) {
+            black_box(model.embed_pixels(&image.data)?);
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(drain)).collect();
+        others.into_iter().fold(drain(), |done, other| match other.join() {
+            Ok(result) => done.and(result),
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })
+}
+
+fn peak_rss() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).ok_or("no VmHWM")?;
     let kib: u64 = line.split_whitespace().nth(1).ok_or("no figure")?.parse()?;

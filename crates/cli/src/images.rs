@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use isovec::{Error, ErrorKind, ImageEmbedder, ImageEmbedding, ImageFetcher, Result};
+use isovec::{Error, ErrorKind, ImageEmbedder, ImageEmbedding, ImageFetcher, ModelStore, Result};
 
 /// An image that was named.
 #[derive(Debug)]
@@ -37,6 +37,12 @@ pub(crate) fn sources(arguments: &[String], allow_urls: bool) -> Result<Vec<Sour
                 return Err(Error::new(
                     ErrorKind::InvalidInput,
                     "an image is given by address, and none is fetched unless --allow-urls is given",
+                ));
+            }
+            if ModelStore::from_env()?.is_offline() {
+                return Err(Error::new(
+                    ErrorKind::Offline,
+                    "an image is given by address, and ISOVEC_OFFLINE forbids to fetch it",
                 ));
             }
             sources.push(Source::Url(argument.clone()));

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use isovec::{ImageEmbedder, vector as arithmetic};
 use isovec_tests::{Failures, folder_in, minilm, test_models};
 use serde_json::{Value, json};
-use support::{json_lines, run, vector};
+use support::{isovec, json_lines, run, vector};
 
 /// Both towers of a small CLIP with random weights.
 fn clip() -> String {
@@ -191,7 +191,7 @@ fn what_cannot_be_done_with_images_is_said() {
     let gif = image("gif.png");
     let model = ["--model", clip.as_str()];
     let with = |args: &[&str]| [args, &model].concat().iter().map(|a| (*a).to_owned()).collect();
-    let cases: [(&str, Vec<String>, i32, &str); 8] = [
+    let cases: [(&str, Vec<String>, i32, &str); 7] = [
         ("no such file", with(&["embed-image", "nowhere.jpg"]), 1, "cannot read nowhere.jpg"),
         ("not an image", with(&["embed-image", &gif]), 1, "expected JPEG, PNG or WebP"),
         ("empty folder", with(&["embed-image", &empty]), 1, "no jpg, jpeg, png, webp file"),
@@ -200,12 +200,6 @@ fn what_cannot_be_done_with_images_is_said() {
             with(&["embed-image", "https://example.org/a.jpg"]),
             1,
             "none is fetched unless --allow-urls is given",
-        ),
-        (
-            "private address",
-            with(&["embed-image", "--allow-urls", "http://127.0.0.1:9/a.jpg"]),
-            1,
-            "http://127.0.0.1:9/a.jpg: 127.0.0.1 is not a public address (loopback)",
         ),
         (
             "text and images",
@@ -231,6 +225,21 @@ fn what_cannot_be_done_with_images_is_said() {
         });
     }
     failures.report();
+}
+
+#[test]
+fn an_address_needs_a_flag_and_the_network() {
+    let clip = clip();
+    let args =
+        ["embed-image", "--model", &clip, "--allow-urls", "http://127.0.0.1:9/a.jpg?key=secret"];
+    for (offline, text) in [
+        ("1", "ISOVEC_OFFLINE forbids"),
+        ("0", "http://127.0.0.1:9/a.jpg?***: 127.0.0.1 is not a public address (loopback)"),
+    ] {
+        let output = isovec(&args).env("ISOVEC_OFFLINE", offline).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && error.contains(text), "{error}");
+    }
 }
 
 /// Pairs whose image vectors are their text vectors, turned around.

@@ -73,11 +73,10 @@ impl Engine {
         guarded("running the model", || {
             let output = self.run(|role| {
                 let values: Vec<i64> = match role {
-                    Role::TokenTypeIds => token_type_ids.iter().map(|&t| i64::from(t)).collect(),
+                    Role::InputIds => ids.iter().map(|&id| i64::from(id)).collect(),
                     Role::AttentionMask => vec![1; ids.len()],
-                    Role::InputIds | Role::PixelValues => {
-                        ids.iter().map(|&id| i64::from(id)).collect()
-                    }
+                    Role::TokenTypeIds => token_type_ids.iter().map(|&t| i64::from(t)).collect(),
+                    Role::PixelValues => return Err(TractError::msg("a text has no pixel_values")),
                 };
                 Tensor::from_shape(&[1, ids.len()], &values)
             })?;

@@ -6,7 +6,9 @@ use isovec_core::{
     Embedding, Fingerprint, HashedBytes, ImageOptions, ModelKind, ModelSpec, Result, TextOptions,
     Tokens, ZeroShot, zero_shot,
 };
+use ndarray::Array2;
 
+use crate::arrays::array_of;
 use crate::image::ImageEmbedder;
 use crate::open::{EmbedderBuilder, Files};
 use crate::pool::Pool;
@@ -97,6 +99,16 @@ impl ClipTextEmbedder {
     /// A result for each of `texts`, in their order: one that fails does not fail the others.
     pub fn embed_each<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Vec<Result<Embedding>> {
         self.pool.map(texts, |text| text.as_ref().len(), |text| self.core.embed(text.as_ref()))
+    }
+
+    /// The vectors of `texts` as one array of the shape `[texts, dims]`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`embed_batch`](Self::embed_batch).
+    pub fn embed_array<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Array2<f32>> {
+        let embeddings = self.embed_batch(texts)?;
+        array_of(embeddings.iter().map(Embedding::vector), self.dims())
     }
 
     /// The ids that the model would read of `text`.

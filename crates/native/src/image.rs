@@ -10,7 +10,9 @@ use isovec_core::{
     Error, ErrorKind, Fingerprint, HashedBytes, ImageEmbedding, ImageOptions, ModelKind, ModelSpec,
     Result,
 };
+use ndarray::Array2;
 
+use crate::arrays::array_of;
 use crate::folder::cannot_read;
 use crate::open::EmbedderBuilder;
 use crate::pool::Pool;
@@ -134,7 +136,19 @@ impl ImageEmbedder {
     /// ```
     #[cfg(feature = "image-url")]
     pub fn embed_url(&self, url: &str, fetcher: &crate::ImageFetcher) -> Result<ImageEmbedding> {
-        self.core.embed(fetcher.fetch_blocking(url)?)
+        let file = fetcher.fetch_blocking(url)?;
+        // Secrets of an address stay out of errors.
+        self.core.embed(file).map_err(|e| e.context(crate::net::address::Address::new(url)))
+    }
+
+    /// The vectors of image files' bytes as one array of the shape `[images, dims]`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`embed_batch`](Self::embed_batch).
+    pub fn embed_array<T: AsRef<[u8]> + Sync>(&self, files: &[T]) -> Result<Array2<f32>> {
+        let embeddings = self.embed_batch(files)?;
+        array_of(embeddings.iter().map(ImageEmbedding::vector), self.dims())
     }
 
     /// What the model would see of an image file.

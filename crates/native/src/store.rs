@@ -128,6 +128,11 @@ impl ModelStore {
         ModelStoreBuilder::from_env()?.build()
     }
 
+    /// Whether downloads are forbidden.
+    pub fn is_offline(&self) -> bool {
+        self.offline
+    }
+
     /// The store's folder.
     pub fn root(&self) -> &Path {
         &self.root

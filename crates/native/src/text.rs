@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use isovec_core::{
-    Embedding, Error, ErrorKind, Fingerprint, HashedBytes, ModelKind, ModelSpec, Result,
-    TextOptions, Tokens,
+    Embedding, Fingerprint, HashedBytes, ModelKind, ModelSpec, Result, TextOptions, Tokens,
 };
 use ndarray::Array2;
 
+use crate::arrays::array_of;
 use crate::open::EmbedderBuilder;
 use crate::pool::Pool;
 
@@ -124,10 +124,7 @@ impl TextEmbedder {
     /// Those of [`embed_batch`](Self::embed_batch).
     pub fn embed_array<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Array2<f32>> {
         let embeddings = self.embed_batch(texts)?;
-        let flat = embeddings.iter().flat_map(|e| e.vector().iter().copied()).collect();
-        Array2::from_shape_vec((texts.len(), self.dims()), flat).map_err(|e| {
-            Error::new(ErrorKind::DimensionMismatch, "the vectors differ in length").with_source(e)
-        })
+        array_of(embeddings.iter().map(Embedding::vector), self.dims())
     }
 
     /// The ids that the model would read of `text`.
@@ -192,7 +189,7 @@ impl TextEmbedderBuilder<'_> {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound) for an unknown name or an incomplete folder; those of
+    /// [`NotFound`](crate::ErrorKind::NotFound) for an unknown name or an incomplete folder; those of
     /// [`ModelStore::read`](crate::ModelStore::read) for files that cannot be had; those of
     /// [`isovec_core::TextEmbedder::new`] for files and settings that cannot be used.
     pub fn open(self) -> Result<TextEmbedder> {

@@ -1,7 +1,7 @@
 //! What a model is fed with: its inputs found by name, checked, and given their shapes.
 
 use tract_onnx::prelude::*;
-use tract_onnx::tract_hir::infer::Factoid;
+use tract_onnx::tract_hir::infer::{Factoid, ShapeFactoid};
 use tract_onnx::tract_hir::internal::DimLike;
 
 use super::{Takes, chain};
@@ -57,7 +57,7 @@ pub(super) fn bind(model: &mut InferenceModel, takes: Takes) -> Result<Vec<Input
         };
         let declared = model.outlet_fact(outlet).map_err(|e| invalid(chain(&e)))?;
         let datum_type = declared.datum_type.concretize();
-        let fact = match takes {
+        let (datum_type, shape): (_, TVec<TDim>) = match takes {
             Takes::Text => {
                 let datum_type = datum_type.unwrap_or(DatumType::I64);
                 if !matches!(datum_type, DatumType::I64 | DatumType::I32) {
@@ -65,7 +65,7 @@ pub(super) fn bind(model: &mut InferenceModel, takes: Takes) -> Result<Vec<Input
                         "is of {datum_type:?}; expected 64- or 32-bit integers"
                     )));
                 }
-                InferenceFact::dt_shape(datum_type, tvec![1.to_dim(), sequence.to_dim()])
+                (datum_type, tvec![1.to_dim(), sequence.to_dim()])
             }
             Takes::Pixels { rows, columns } => {
                 let datum_type = datum_type.unwrap_or(DatumType::F32);
@@ -74,27 +74,16 @@ pub(super) fn bind(model: &mut InferenceModel, takes: Takes) -> Result<Vec<Input
                         "is of {datum_type:?}; expected 32- or 16-bit floats"
                     )));
                 }
-                let wanted = [1, 3, rows, columns];
-                let found: Vec<Option<usize>> = declared
-                    .shape
-                    .dims()
-                    .map(|dim| dim.concretize().and_then(|dim| dim.to_usize().ok()))
-                    .collect();
-                // The batch may be declared as any number: it is one of the export's examples.
-                let fits = (1..4).all(|axis| {
-                    found.get(axis).copied().flatten().is_none_or(|dim| dim == wanted[axis])
-                });
-                if !fits || (found.len() != 4 && !declared.shape.is_open()) {
+                if !fits(&declared.shape, rows, columns) {
                     return Err(invalid(format!(
                         "has the shape {:?}; the preprocessing gives [N, 3, {rows}, {columns}]",
                         declared.shape
                     )));
                 }
-                InferenceFact::dt_shape(datum_type, tvec![1, 3, rows, columns])
+                (datum_type, [1, 3, rows, columns].iter().map(|dim| dim.to_dim()).collect())
             }
         };
-        let datum_type = fact.datum_type.concretize().unwrap_or(DatumType::F32);
-        model.set_input_fact(index, fact).map_err(|e| {
+        model.set_input_fact(index, InferenceFact::dt_shape(datum_type, shape)).map_err(|e| {
             Error::new(ErrorKind::InvalidModel, format!("input {name:?}: {}", chain(&e)))
         })?;
         inputs.push(Input { role, datum_type });
@@ -107,4 +96,17 @@ pub(super) fn bind(model: &mut InferenceModel, takes: Takes) -> Result<Vec<Input
         return Err(Error::new(ErrorKind::InvalidModel, format!("the model has no input {name}")));
     }
     Ok(inputs)
+}
+
+/// Whether pixels of this size can be fed to an input of the declared shape. Its batch is not looked at:
+/// that is one of the export's examples, or any number.
+fn fits(declared: &ShapeFactoid, rows: usize, columns: usize) -> bool {
+    let dims: Vec<Option<usize>> =
+        declared.dims().map(|dim| dim.concretize().and_then(|dim| dim.to_usize().ok())).collect();
+    let rank = dims.len() == 4 || declared.is_open();
+    let wanted = [None, Some(3), Some(rows), Some(columns)];
+    rank && dims
+        .iter()
+        .zip(wanted)
+        .all(|(dim, wanted)| dim.is_none() || wanted.is_none() || *dim == wanted)
 }

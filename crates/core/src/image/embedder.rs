@@ -94,7 +94,9 @@ impl ImageEmbedder {
         spec.check_kind(ModelKind::Image)?;
         spec.check()?;
         let dims = dimensions(spec, options.dimensions)?;
-        let mut preprocessing = spec.preprocessing.clone().unwrap_or_default();
+        let mut preprocessing = spec.preprocessing.clone().ok_or_else(|| {
+            Error::new(ErrorKind::InvalidConfig, "preprocessing: a model of images needs it")
+        })?;
         if let Some(exif_orientation) = options.exif_orientation {
             preprocessing.exif_orientation = exif_orientation;
         }
@@ -139,6 +141,18 @@ impl ImageEmbedder {
             bytes: pixels.bytes,
             sha256: file.sha256().to_owned(),
         })
+    }
+
+    /// The vectors of image files, in their order, one after the other on this thread.
+    ///
+    /// # Errors
+    ///
+    /// The first error of [`embed`](Self::embed), naming the image's index.
+    pub fn embed_batch<T: AsRef<[u8]>>(&self, files: &[T]) -> Result<Vec<ImageEmbedding>> {
+        let embed = |(index, file): (usize, &T)| {
+            self.embed(file.as_ref()).map_err(|e| e.context(format_args!("image {index}")))
+        };
+        files.iter().enumerate().map(embed).collect()
     }
 
     /// The vector of `pixel_values` of the shape (3, rows, columns) that the caller has prepared.

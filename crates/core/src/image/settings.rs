@@ -60,16 +60,47 @@ pub struct Preprocessing {
     /// nothing to keep it whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub center_crop: Option<(usize, usize)>,
-    /// What pixels from 0 to 255 are multiplied with; nothing to leave them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What pixels from 0 to 255 are multiplied with; nothing to leave them. In a manifest it must be
+    /// said, `false` for nothing: a step that was forgotten gives plausible wrong vectors.
+    #[serde(with = "or_false")]
     pub rescale: Option<f64>,
-    /// What pixels are normalised with after that; nothing to leave them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What pixels are normalised with after that; nothing to leave them, `false` in a manifest.
+    #[serde(with = "or_false")]
     pub normalize: Option<Normalize>,
     /// Whether the orientation in the EXIF data is applied. The reference does not (`Image.open` leaves
     /// a photograph lying on its side as it is stored), so neither do we by default.
     #[serde(default)]
     pub exif_orientation: bool,
+}
+
+/// A value that must be written, or `false`.
+mod or_false {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize, Serialize)]
+    #[serde(untagged)]
+    enum OrFalse<T> {
+        Value(T),
+        Flag(bool),
+    }
+
+    pub(super) fn serialize<T: Serialize + Copy, S: Serializer>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.map_or(OrFalse::Flag(false), OrFalse::Value).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        match OrFalse::deserialize(deserializer) {
+            Ok(OrFalse::Value(value)) => Ok(Some(value)),
+            Ok(OrFalse::Flag(false)) => Ok(None),
+            _ => Err(D::Error::custom("expected the step's value, or false to leave it out")),
+        }
+    }
 }
 
 /// A mean and a standard deviation for each of red, green and blue: `(x - mean) / std`.
@@ -106,6 +137,18 @@ struct Family {
     defaults: fn() -> Preprocessing,
     /// Whether a single number as `size` means a square.
     square: bool,
+}
+
+impl Family {
+    /// Whether a processor is of this family. Others begin with the same letters (`Siglip2`,
+    /// `ViTHybrid`) and do other things. The `Fast` ones are meant to do the same, by torchvision, whose
+    /// resizing differs from Pillow's in last bits; Pillow's is what is done here.
+    fn has(&self, class: &str) -> bool {
+        class.strip_prefix(self.name).is_some_and(|rest| {
+            ["ImageProcessor", "ImageProcessorFast", "ImageProcessorPil", "FeatureExtractor"]
+                .contains(&rest)
+        })
+    }
 }
 
 const FAMILIES: &[Family] = &[
@@ -264,8 +307,8 @@ impl File {
     fn family(&self) -> Result<&'static Family> {
         for key in ["image_processor_type", "feature_extractor_type"] {
             let Some(value) = self.get(key) else { continue };
-            let name = value.as_str().unwrap_or_default();
-            return FAMILIES.iter().find(|family| name.starts_with(family.name)).ok_or_else(|| {
+            let class = value.as_str().unwrap_or_default();
+            return FAMILIES.iter().find(|family| family.has(class)).ok_or_else(|| {
                 let known: Vec<_> = FAMILIES.iter().map(|family| family.name).collect();
                 invalid(format!("{key}: {value}, expected one of {}", known.join(", ")))
             });
@@ -393,6 +436,10 @@ mod tests {
                 "normalize: mean [0.48145466, 0.4578275, 0.40821073] and std [1.0, 0.0, 1.0] must",
             ),
             (r#"{"do_pad": true}"#, "do_pad: true is not supported"),
+            (
+                r#"{"image_processor_type": "Siglip2ImageProcessor"}"#,
+                "image_processor_type: \"Siglip2ImageProcessor\", expected one of CLIP, ViT, Siglip",
+            ),
             (
                 r#"{"image_processor_type": "DonutImageProcessor"}"#,
                 "image_processor_type: \"DonutImageProcessor\", expected one of CLIP, ViT, Siglip",

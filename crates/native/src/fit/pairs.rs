@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use nalgebra::DMatrix;
 
-use isovec_core::{Error, ErrorKind, Fusion, Result};
+use isovec_core::{Error, ErrorKind, Fusion, Result, limits};
 
 use super::cca::{Cca, Decomposed, Moments, Variates};
 use super::options::{FitOptions, FitStage, Regularization};
@@ -50,6 +50,15 @@ impl<'a, T: AsRef<[f32]>, I: AsRef<[f32]>> Pairs<'a, T, I> {
             return refuse(ErrorKind::InvalidConfig, detail);
         }
         let (text_dims, image_dims) = (first_text.as_ref().len(), first_image.as_ref().len());
+        let total = text_dims.saturating_add(image_dims);
+        if text_dims == 0 || image_dims == 0 || total > limits::MAX_DIMS {
+            let detail = format!(
+                "pair 0: {text_dims} dimensions of text and {image_dims} of image: each must have 1 at \
+                 least, and both {} at most",
+                limits::MAX_DIMS
+            );
+            return refuse(ErrorKind::InvalidInput, detail);
+        }
         Ok(Pairs { text, image, text_dims, image_dims, options, done: Cell::new(0) })
     }
 

@@ -67,6 +67,7 @@ pub(super) fn read_image(folder: &Path) -> Result<ModelFolder> {
     )?;
     let mut spec = spec(folder, ModelKind::Image, dims);
     (spec.pooling, spec.preprocessing) = (pooling, Some(preprocessing));
+    spec.space = is_clip.then(|| space_of(folder));
     spec.note = config.isovec_synthetic;
     Ok(ModelFolder { spec, model, tokenizer: None })
 }
@@ -90,16 +91,22 @@ pub(super) fn read_text(folder: &Path) -> Result<ModelFolder> {
     let dims = config.projection_dim.unwrap_or(PROJECTION_DIM);
     let mut spec = spec(folder, ModelKind::ClipText, dims);
     spec.max_tokens = positions.unwrap_or(MAX_POSITIONS);
+    spec.space = Some(space_of(folder));
     spec.note = config.isovec_synthetic;
     Ok(ModelFolder { spec, model, tokenizer })
 }
 
+/// The space of the towers in a folder: that folder's alone, by its whole path, since two folders of one
+/// name may hold two models.
+fn space_of(folder: &Path) -> String {
+    let whole = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    format!("folder:{}", whole.display())
+}
+
 fn spec(folder: &Path, kind: ModelKind, dims: usize) -> ModelSpec {
-    let name = name_of(folder);
     ModelSpec {
-        // Two towers of one folder share a space.
-        space: Some(name.clone()),
-        name,
+        space: None,
+        name: name_of(folder),
         kind,
         dims,
         max_tokens: 0,
