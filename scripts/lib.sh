@@ -61,7 +61,7 @@ test_models() {
 # The images of the tests, and what Pillow makes of each; prints their folder.
 test_images() {
   local folder="$WORK/test-images" tools
-  tools="$(cat models/tools/make_test_images.py models/tools/requirements.txt | sha256sum | cut -d' ' -f1)"
+  tools="$(cat models/tools/{make_test_images,images_by_hand}.py models/tools/requirements.txt | sha256sum | cut -d' ' -f1)"
   if [ "$(cat "$folder/.made-by" 2>/dev/null)" != "$tools" ]; then
     say "generating the test images"
     rm -rf "$folder" "$folder.new"

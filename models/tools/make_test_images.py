@@ -4,7 +4,8 @@ The images are seeded: gradients, shapes and noise, which is what codecs and
 filters meet in photographs. For each, `index.json` has the mode and the size
 that Pillow sees and, for each group of settings, the sha256 of the resized
 RGB pixels and of the pixel values, or the error. Raw bytes lie beside it
-where they are small enough to be worth comparing one by one.
+where they are small enough to be worth comparing one by one. The files in
+`heavy` are there for the memory that they take.
 
 pixel_values are computed as transformers' PIL image processors compute them
 (`get_resize_output_image_size`, `center_crop`, `rescale` in float64 to
@@ -23,13 +24,27 @@ import json
 import math
 import struct
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL
+from images_by_hand import (
+    blank_progressive,
+    chunk,
+    interlaced,
+    jpeg_by_hand,
+    many_groups,
+    picture,
+    png16,
+    png_by_hand,
+    riff,
+    segment,
+    sof,
+    sos,
+    u24,
+)
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -66,27 +81,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
 RAW_LIMIT = 1 << 20
 
 
-def picture(width: int, height: int, seed: int, channels: int = 3) -> Array:
-    """Gradients, discs, bars and noise in uint8, (height, width, channels)."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    planes = []
-    for _ in range(channels):
-        a, b, c, phase = rng.uniform(-1, 1, 4)
-        plane = 128 + 90 * a * x / max(width, 1) + 90 * b * y / max(height, 1)
-        plane += 30 * np.sin(c * 40 * (x + y) / (width + height) + phase * 3)
-        planes.append(plane)
-    image = np.stack(planes, axis=-1)
-    for _ in range(6):
-        cx, cy = rng.uniform(0, width), rng.uniform(0, height)
-        radius = rng.uniform(0.03, 0.25) * max(width, height)
-        image[(x - cx) ** 2 + (y - cy) ** 2 < radius**2] = rng.uniform(0, 255, channels)
-    bars = (x // max(1, width // 37)).astype(int) % 2 == 0
-    image[bars & (y > height * 0.8)] *= 0.3
-    image += rng.normal(0, 6, image.shape)
-    return image.clip(0, 255).astype(np.uint8)
-
-
 def rgb(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(picture(width, height, seed))
 
@@ -101,66 +95,10 @@ def jpeg(image: Image.Image, **options: Any) -> bytes:
     return saved(image, "JPEG", **({"quality": 87} | options))
 
 
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def png_by_hand(
-    width: int,
-    height: int,
-    depth: int,
-    colour: int,
-    rows: list[bytes],
-    before: bytes = b"",
-    interlace: int = 0,
-) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)
-    data = zlib.compress(b"".join(b"\0" + row for row in rows))
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + before
-        + chunk(b"IDAT", data)
-        + chunk(b"IEND", b"")
-    )
-
-
-def png16(width: int, height: int, colour: int, channels: int, seed: int, **more: Any) -> bytes:
-    low = np.random.default_rng(seed).integers(0, 256, (height, width, channels))
-    values = picture(width, height, seed, channels).astype(">u2") * 256 + low
-    return png_by_hand(
-        width, height, 16, colour, [row.astype(">u2").tobytes() for row in values], **more
-    )
-
-
-def interlaced(pixels: Array, colour: int) -> bytes:
-    height, width, _ = pixels.shape
-    rows = []
-    for x0, y0, dx, dy in [
-        (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4),
-        (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
-    ]:  # fmt: skip
-        part = pixels[y0::dy, x0::dx]
-        if part.size:
-            rows += [row.tobytes() for row in part]
-    return png_by_hand(width, height, 8, colour, rows, interlace=1)
-
-
 def exif(orientation: int) -> bytes:
     data = Image.Exif()
     data[0x112] = orientation
     return data.tobytes()
-
-
-def riff(*chunks: tuple[bytes, bytes]) -> bytes:
-    body = b"WEBP"
-    for kind, data in chunks:
-        body += kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
-def u24(value: int) -> bytes:
-    return struct.pack("<I", value)[:3]
 
 
 def corpus() -> Iterator[tuple[str, bytes]]:
@@ -203,6 +141,57 @@ def corpus() -> Iterator[tuple[str, bytes]]:
     yield "jpeg-rgb.jpg", jpeg(photo, keep_rgb=True)
     yield "jpeg-grey.jpg", jpeg(photo.convert("L"))
     yield "jpeg-grey-progressive.jpg", jpeg(photo.convert("L"), progressive=True)
+    # The factors of an only component mean nothing.
+    for name, sampling in [("422", 1), ("420", 2)]:
+        for w, h in [(413, 307), (64, 64), (8, 8), (17, 9)]:
+            grey = photo.crop((0, 0, w, h)).convert("L")
+            plain = jpeg(grey, subsampling=sampling)
+            assert plain[plain.index(b"\xff\xc0") + 11] != 0x11
+            yield f"jpeg-grey-{name}-{w}x{h}.jpg", plain
+            yield f"jpeg-grey-{name}-{w}x{h}-restarts.jpg", jpeg(
+                grey, subsampling=sampling, restart_marker_blocks=3
+            )
+            yield f"jpeg-grey-{name}-{w}x{h}-progressive.jpg", jpeg(
+                grey, subsampling=sampling, progressive=True, restart_marker_rows=1
+            )
+    for h, v in [(1, 1), (1, 2), (3, 2), (4, 4)]:
+        yield f"jpeg-hand-grey-{h}x{v}.jpg", jpeg_by_hand((75, 37), [(h, v)], [[0]], interval=4)
+    one = (1, 1)
+    for name, factors in {
+        "444": [one, one, one],
+        "422": [(2, 1), one, one],
+        "440": [(1, 2), one, one],
+        "420": [(2, 2), one, one],
+        "411": [(4, 1), one, one],
+        "441": [(1, 4), one, one],
+        "410": [(4, 2), one, one],
+        "3x1": [(3, 1), one, one],
+        "3x2": [(3, 2), one, one],
+        "all-3x1": [(3, 1), (3, 1), (3, 1)],
+        "mixed": [(2, 2), (2, 1), (1, 2)],
+        "small-luma": [one, (2, 2), (2, 1)],
+        "cmyk": [(2, 1), one, one, (2, 1)],
+    }.items():
+        every = list(range(len(factors)))
+        for w, h in [(75, 37), (3, 5)]:
+            yield f"jpeg-hand-{name}-{w}x{h}.jpg", jpeg_by_hand((w, h), factors, [every])
+        for kind, scans in {
+            "apart": [[index] for index in every],
+            "partly": [[0], every[1:]],
+        }.items():
+            yield f"jpeg-hand-{name}-{kind}.jpg", jpeg_by_hand(
+                (75, 37), factors, scans, interval=5
+            )
+    # Too many blocks to be interleaved.
+    for name, factors in {
+        "all-2x2": [(2, 2)] * 3, "3x3": [(3, 3), one, one], "4x4": [(4, 4), (2, 1), (1, 4)],
+        "all-4x4": [(4, 4)] * 4,
+    }.items():  # fmt: skip
+        scans = [[index] for index in range(len(factors))]
+        yield f"jpeg-hand-{name}-apart.jpg", jpeg_by_hand((75, 37), factors, scans)
+    yield "jpeg-most-scans.jpg", blank_progressive(
+        (100, 50), [one], [(k, k) for k in range(1, 14)] + [(14, 63)]
+    )
     cmyk = Image.fromarray(picture(200, 150, 7, 4), "CMYK")
     yield "jpeg-cmyk.jpg", jpeg(cmyk)
     yield "jpeg-cmyk-progressive.jpg", jpeg(cmyk, progressive=True)
@@ -312,6 +301,17 @@ def broken() -> Iterator[tuple[str, bytes, str]]:
     anim = (b"ANIM", bytes(6))
     canvas = (b"VP8X", b"\x02\0\0\0" + u24(9) + u24(9))
     yield "lie-frame.webp", riff(canvas, anim, (b"ANMF", frame)), "invalid_image"
+    # What costs a decoder more than its size and its pixels account for.
+    one_code = segment(0xC4, b"\0\1" + bytes(16)) + segment(0xC4, b"\x10\1" + bytes(15) + b"\x0f")
+    head = b"\xff\xd8" + segment(0xDB, b"\0" + bytes([1] * 64)) + sof(0xC0, 16384, 8, [(1, 1)])
+    fill = head + one_code + sos([0])
+    room = (10 << 20) - len(fill) - 5000
+    yield "fill-bytes.jpg", fill + b"\xff" * room + b"\xd9" + bytes(4000), "invalid_image"
+    yield "fill-bytes-short.jpg", fill + b"\xff" * 1000 + b"\xd9" + bytes(4000), "invalid_image"
+    tables = segment(0xC4, bytes(17) * 3850)
+    yield "tables.jpg", b"\xff\xd8" + tables * 160 + b"\xff\xd9", "invalid_image"
+    scans = blank_progressive((100, 50), [(1, 1)], [(k, k) for k in range(1, 16)])
+    yield "scans.jpg", scans, "invalid_image"
     yield "empty", b"", "unsupported_format"
     yield "text.png", b"this is no image", "unsupported_format"
     yield "gif.png", saved(photo, "GIF"), "unsupported_format"
@@ -320,6 +320,30 @@ def broken() -> Iterator[tuple[str, bytes, str]]:
     yield "soi-only.jpg", b"\xff\xd8\xff", "invalid_image"
     yield "signature-only.png", b"\x89PNG\r\n\x1a\n", "invalid_image"
     yield "riff-only.webp", b"RIFF\x04\0\0\0WEBP", "invalid_image"
+
+
+def heavy() -> Iterator[tuple[str, bytes]]:
+    """Files that take as much memory as they can, for the pixels that they have."""
+    turned = segment(0xE1, exif(6))
+    one = (1, 1)
+    # As much as the default limits allow.
+    yield "most.jpg", blank_progressive((8192, 8192), [one] * 4, [(1, 63)], turned)
+    yield "progressive.jpg", blank_progressive((4096, 4096), [one] * 3, [(1, 63)])
+    yield "4x4.jpg", blank_progressive((4096, 2048), [(4, 4)] * 4, [(1, 63)])
+    y, x = np.mgrid[0:2048, 0:4096].astype(np.uint16)
+    pixels = np.stack([x // 16, y // 8, (x + y) // 32, x // 3 + y], axis=-1).astype(np.uint8)
+    flat = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
+    yield "baseline.jpg", jpeg(flat)
+    yield "turned.jpg", jpeg(flat, exif=exif(6))
+    yield "turned.png", saved(flat, "PNG", compress_level=1, exif=exif(8))
+    yield "interlaced.png", interlaced(pixels, 6)
+    wide = [bytes(16384 * 8)] * 1000
+    yield "wide.png", png_by_hand(16384, 1000, 16, 6, wide)
+    yield "lossy.webp", saved(flat, "WEBP", method=0)
+    yield "lossless.webp", saved(flat, "WEBP", lossless=True, method=0, exif=exif(5))
+    rgba = Image.fromarray(pixels, "RGBA")
+    yield "alpha.webp", saved(rgba, "WEBP", lossless=True, method=0)
+    yield "groups.webp", many_groups(8000)
 
 
 def resized_size(width: int, height: int, config: dict[str, Any]) -> tuple[int, int]:
@@ -457,7 +481,12 @@ def main() -> None:
         "numpy": np.__version__,
         "configs": {"clip": CLIP, **VARIANTS},
         "images": images,
+        "heavy": [],
     }
+    (options.folder / "heavy").mkdir(exist_ok=True)
+    for name, data in heavy():
+        (options.folder / "heavy" / name).write_bytes(data)
+        index["heavy"].append(name)
     (options.folder / "index.json").write_text(json.dumps(index, indent=1))
     if options.check_transformers:
         check(checked)

@@ -9,13 +9,11 @@ mod inputs;
 mod outputs;
 mod proto;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use ndarray::{Array1, Array2, Ix2};
 use tract_onnx::prelude::*;
 
 use self::inputs::{Input, Role};
-use crate::{Error, ErrorKind, HashedBytes, Pooling, Result, limits};
+use crate::{Error, ErrorKind, HashedBytes, Pooling, Result, guard, limits};
 
 /// A loaded model. Runs on `&self`, from any number of threads at once.
 pub(crate) struct Engine {
@@ -168,21 +166,10 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
     Ok(Engine { plan, inputs, output })
 }
 
-/// Runs `work`; a panic inside of it becomes an error where the platform can unwind (R9).
-///
-/// What `work` borrows is either read-only or dropped with the error, so nothing half-changed can
-/// be seen afterwards.
+/// Runs `work`; a panic of the engine becomes an error. Plans and inputs are only read.
 fn guarded<T>(doing: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        let message = payload
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| payload.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        Err(Error::new(
-            ErrorKind::EnginePanic,
-            format!("the engine panicked while {doing}: {message}"),
-        ))
+    guard::guarded(work, |message| {
+        Error::new(ErrorKind::EnginePanic, format!("the engine panicked while {doing}: {message}"))
     })
 }
 

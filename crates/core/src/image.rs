@@ -24,10 +24,8 @@ pub use self::settings::{Normalize, Preprocessing, Size};
 
 use self::decode::Encoded;
 use self::resize::Resizer;
+use crate::limits::MAX_OUTPUT_PIXELS;
 use crate::{Error, ErrorKind, Result};
-
-/// The most pixels that are made of an image, where settings do not crop it.
-const MAX_OUTPUT_PIXELS: usize = 1 << 24;
 
 /// What a vision model takes (`pixel_values`), and what is known of the image it came from.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +68,8 @@ impl Preprocessing {
     /// - [`UnsupportedFormat`](ErrorKind::UnsupportedFormat) if it is no JPEG, PNG or WebP.
     /// - [`InvalidImage`](ErrorKind::InvalidImage) if it is damaged, truncated, or of a rare kind of
     ///   its format (arithmetic-coded, lossless or 12-bit JPEG).
+    /// - [`InvalidConfig`](ErrorKind::InvalidConfig) if these settings do not pass
+    ///   [`check`](Self::check).
     ///
     /// ```
     /// use isovec_core::image::{ImageLimits, Preprocessing};
@@ -84,11 +84,12 @@ impl Preprocessing {
     /// # Ok::<(), isovec_core::Error>(())
     /// ```
     pub fn run(&self, bytes: &[u8], limits: &ImageLimits) -> Result<Pixels> {
-        let encoded = Encoded::open(bytes, limits)?;
-        let (width, height) = encoded.size(self.exif_orientation);
+        self.check()?;
+        let encoded = Encoded::open(bytes, self.exif_orientation, limits)?;
+        let (width, height) = encoded.size();
         let resized = geometry::resized((width, height), self.resize);
         let (rows, columns) = self.center_crop.unwrap_or((resized.1, resized.0));
-        if rows * columns > MAX_OUTPUT_PIXELS {
+        if rows.saturating_mul(columns) > MAX_OUTPUT_PIXELS {
             return Err(Error::new(
                 ErrorKind::TooLarge,
                 format!(
@@ -143,9 +144,9 @@ impl Preprocessing {
         target: (usize, usize),
         part: (std::ops::Range<usize>, std::ops::Range<usize>),
     ) -> Result<Vec<u8>> {
-        let source = encoded.size(self.exif_orientation);
-        let mut resizer = Resizer::new((self.resample, self.pass_order), source, target, part);
-        encoded.decode(self.exif_orientation, &mut resizer)?;
+        let mut resizer =
+            Resizer::new((self.resample, self.pass_order), encoded.size(), target, part);
+        encoded.decode(&mut resizer)?;
         Ok(resizer.finish())
     }
 }
@@ -156,9 +157,9 @@ impl Preprocessing {
 ///
 /// Those of [`Preprocessing::run`].
 pub fn resized_rgb8(bytes: &[u8], settings: &Preprocessing, limits: &ImageLimits) -> Result<Rgb8> {
-    let encoded = Encoded::open(bytes, limits)?;
-    let (width, height) =
-        geometry::resized(encoded.size(settings.exif_orientation), settings.resize);
+    settings.check()?;
+    let encoded = Encoded::open(bytes, settings.exif_orientation, limits)?;
+    let (width, height) = geometry::resized(encoded.size(), settings.resize);
     if width.saturating_mul(height) > limits.max_pixels {
         return Err(Error::new(
             ErrorKind::TooLarge,
@@ -184,9 +185,9 @@ pub fn resized_rgb8(bytes: &[u8], settings: &Preprocessing, limits: &ImageLimits
 ///
 /// Those of [`Preprocessing::run`].
 pub fn decoded_rgb8(bytes: &[u8], exif_orientation: bool, limits: &ImageLimits) -> Result<Rgb8> {
-    let encoded = Encoded::open(bytes, limits)?;
-    let (width, height) = encoded.size(exif_orientation);
+    let encoded = Encoded::open(bytes, exif_orientation, limits)?;
+    let (width, height) = encoded.size();
     let mut raster = rows::Raster::collect((width, height));
-    encoded.decode(exif_orientation, &mut raster)?;
+    encoded.decode(&mut raster)?;
     Ok(Rgb8 { data: raster.interleaved(), width, height })
 }

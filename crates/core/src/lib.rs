@@ -35,6 +35,7 @@ mod engine;
 mod error;
 mod fingerprint;
 mod fusion;
+mod guard;
 mod hashed;
 pub mod image;
 pub mod limits;

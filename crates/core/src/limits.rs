@@ -34,6 +34,16 @@ pub const MAX_IMAGE_PIXELS: usize = 1 << 26;
 /// The most bytes that decoding an image may need at once, estimated from its header (768 MiB).
 pub const MAX_DECODED_BYTES: usize = 768 << 20;
 
+/// The most pixels that preprocessing makes of an image that it does not crop (16.8 million). Fixed.
+pub const MAX_OUTPUT_PIXELS: usize = 1 << 24;
+
+/// The largest side, in pixels, that settings may resize or crop images to. Fixed.
+pub const MAX_OUTPUT_SIDE: usize = 4096;
+
+/// The most scans of a JPEG. Fixed. Usual are 10; one for each coefficient and component would be 192.
+/// Each scan can be next to no bytes and yet concern every block of the image.
+pub const MAX_JPEG_SCANS: usize = 200;
+
 /// The largest file of a fusion, in bytes (256 MiB; that of 384 and 512 into 768 is under 3 MiB).
 pub const MAX_FUSION_BYTES: usize = 256 << 20;
 

@@ -7,6 +7,7 @@ use super::orientation;
 use super::png::Png;
 use super::rows::{Raster, RowSink};
 use super::webp::WebP;
+use crate::guard::guarded;
 use crate::{Error, ErrorKind, Result, limits};
 
 /// The format of an image file.
@@ -80,7 +81,9 @@ pub struct ImageLimits {
     /// The number of pixels; 2^26 (67 million) by default.
     pub max_pixels: usize,
     /// The bytes that decoding may need at once, by an upper estimate from the header; 768 MiB by
-    /// default.
+    /// default. The whole image counts where it must be held to be turned upright or put together of
+    /// passes; the file itself, and what resizing and the result take, do not. The Huffman tables of
+    /// a lossless WebP are counted as they come, not in the estimate.
     pub max_decoded_bytes: usize,
 }
 
@@ -104,14 +107,20 @@ enum Decoder<'a> {
 /// A file whose header has been read and found within the limits.
 pub(super) struct Encoded<'a> {
     decoder: Decoder<'a>,
+    /// What the decoder itself may take of them.
     max_decoded_bytes: usize,
     size: (usize, usize),
-    /// As the EXIF data has it.
+    /// What is to be undone: 1 where the image is taken as it is stored.
     orientation: u8,
 }
 
 impl<'a> Encoded<'a> {
-    pub(super) fn open(bytes: &'a [u8], limits: &ImageLimits) -> Result<Self> {
+    /// Reads the headers of an image, to be decoded `upright` or as it is stored.
+    pub(super) fn open(bytes: &'a [u8], upright: bool, limits: &ImageLimits) -> Result<Self> {
+        guarded(|| Self::open_unguarded(bytes, upright, limits), panicked)
+    }
+
+    fn open_unguarded(bytes: &'a [u8], upright: bool, limits: &ImageLimits) -> Result<Self> {
         if bytes.len() > limits.max_bytes {
             return Err(too_large(format!(
                 "the image file is {} bytes, over the cap of {}",
@@ -135,10 +144,12 @@ impl<'a> Encoded<'a> {
             Decoder::Png(png) => (png.size(), png.exif()),
             Decoder::WebP(webp) => (webp.size(), webp.exif()),
         };
-        let orientation = exif.map_or(1, orientation::orientation);
+        let orientation = exif.filter(|_| upright).map_or(1, orientation::orientation);
         let max_decoded_bytes = limits.max_decoded_bytes;
-        let encoded = Encoded { decoder, max_decoded_bytes, size, orientation };
+        let mut encoded = Encoded { decoder, max_decoded_bytes, size, orientation };
         encoded.check(bytes.len(), limits)?;
+        let turning = usize::try_from(encoded.turning_bytes()).unwrap_or(usize::MAX);
+        encoded.max_decoded_bytes = max_decoded_bytes.saturating_sub(turning);
         Ok(encoded)
     }
 
@@ -150,7 +161,9 @@ impl<'a> Encoded<'a> {
                 limits.max_side
             )));
         }
-        if width.saturating_mul(height) > limits.max_pixels {
+        // Each side is at most 2^32 - 1 in every format.
+        let pixels = (width as u64).saturating_mul(height as u64);
+        if pixels > limits.max_pixels as u64 {
             return Err(too_large(format!(
                 "the image is {width} x {height} pixels, over the cap of {} pixels",
                 limits.max_pixels
@@ -161,7 +174,9 @@ impl<'a> Encoded<'a> {
             Decoder::Png(png) => (png.working_bytes(), png.is_plausible()),
             Decoder::WebP(webp) => (webp.working_bytes(), true),
         };
-        if working > limits.max_decoded_bytes {
+        let working = working.saturating_add(self.turning_bytes());
+        // No allocation is larger than isize::MAX, whatever the caller allows.
+        if working > limits.max_decoded_bytes.min(isize::MAX as usize) as u64 {
             return Err(too_large(format!(
                 "the image of {width} x {height} pixels may need {working} bytes to decode, over the \
                  cap of {}",
@@ -179,6 +194,10 @@ impl<'a> Encoded<'a> {
         Ok(())
     }
 
+    fn turning_bytes(&self) -> u64 {
+        if self.orientation == 1 { 0 } else { orientation::working_bytes(self.size) }
+    }
+
     pub(super) fn format(&self) -> ImageFormat {
         match self.decoder {
             Decoder::Jpeg(_) => ImageFormat::Jpeg,
@@ -187,26 +206,25 @@ impl<'a> Encoded<'a> {
         }
     }
 
-    /// Width and height, upright or as stored.
-    pub(super) fn size(&self, upright: bool) -> (usize, usize) {
+    /// Width and height, after it was turned.
+    pub(super) fn size(&self) -> (usize, usize) {
         let (width, height) = self.size;
-        if upright && orientation::swaps_sides(self.orientation) {
-            (height, width)
-        } else {
-            (width, height)
-        }
+        if orientation::swaps_sides(self.orientation) { (height, width) } else { (width, height) }
     }
 
-    /// Gives the rows that `sink` looks at, upright or as stored.
-    pub(super) fn decode(self, upright: bool, sink: &mut dyn RowSink) -> Result<()> {
-        if !upright || self.orientation == 1 {
+    /// Gives the rows that `sink` looks at. After an error, what it has got is not to be used.
+    pub(super) fn decode(self, sink: &mut dyn RowSink) -> Result<()> {
+        guarded(|| self.decode_unguarded(sink), panicked)
+    }
+
+    fn decode_unguarded(self, sink: &mut dyn RowSink) -> Result<()> {
+        if self.orientation == 1 {
             return self.decode_as_stored(sink);
         }
-        // Turning needs the whole image.
         let mut raster = Raster::collect(self.size);
         let orientation = self.orientation;
         self.decode_as_stored(&mut raster)?;
-        orientation::upright(&raster, orientation).send(sink);
+        orientation::send_upright(&raster, orientation, sink);
         Ok(())
     }
 
@@ -219,6 +237,65 @@ impl<'a> Encoded<'a> {
     }
 }
 
+/// The decoders of PNG and WebP are other people's code.
+fn panicked(message: &str) -> Error {
+    Error::new(ErrorKind::InvalidImage, format!("the decoder panicked: {message}"))
+}
+
 fn too_large(message: String) -> Error {
     Error::new(ErrorKind::TooLarge, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows::Window;
+    use super::*;
+
+    /// One pixel.
+    const PNG: &[u8] =
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\0\0\0\x0c\
+        IDATx\x9cc\xf8\xff\xff?\0\x05\xfe\x02\xfe\r\xefF\xb8\0\0\0\0IEND\xaeB`\x82";
+
+    #[test]
+    fn a_panic_becomes_an_error() {
+        struct Panics(Window);
+        impl RowSink for Panics {
+            fn window(&self) -> &Window {
+                &self.0
+            }
+
+            fn row(&mut self, _y: usize, _planes: [&[u8]; 3]) {
+                panic!("of a decoder");
+            }
+        }
+        let encoded = Encoded::open(PNG, false, &ImageLimits::default()).unwrap();
+        let error = encoded.decode(&mut Panics(Window::whole((1, 1)))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidImage);
+        assert_eq!(error.to_string(), "the decoder panicked: of a decoder");
+    }
+
+    #[test]
+    fn sizes_without_limits_are_counted_without_overflow() {
+        let most = usize::MAX;
+        let limits = ImageLimits {
+            max_bytes: most,
+            max_side: most,
+            max_pixels: most,
+            max_decoded_bytes: most,
+        };
+        let mut png = PNG.to_vec();
+        png[16..24].fill(0xff);
+        // Deepest, and interlaced.
+        (png[24], png[25], png[28]) = (16, 6, 1);
+        let mut webp = b"RIFF\xff\xff\xff\xffWEBPVP8X\x0a\0\0\0\0\0\0\0".to_vec();
+        webp.extend([0xff; 6]);
+        let mut jpeg = b"\xff\xd8\xff\xc2\0\x14\x08\xff\xff\xff\xff\x04".to_vec();
+        jpeg.extend((0..4).flat_map(|id| [id, 0x44, 0]));
+        jpeg.extend(b"\xff\xda\0\x08\x01\0\0\0\0\0\xff\xd9");
+        for file in [png, webp, jpeg] {
+            let error = Encoded::open(&file, true, &limits).err().map(|e| e.kind());
+            let expected = [ErrorKind::InvalidImage, ErrorKind::TooLarge];
+            assert!(error.is_some_and(|kind| expected.contains(&kind)), "{error:?}");
+        }
+    }
 }

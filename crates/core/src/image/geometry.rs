@@ -6,13 +6,18 @@ use super::settings::Size;
 
 /// The (width, height) that an image of this (width, height) is resized to.
 ///
-/// As transformers' `get_resize_output_image_size`: the longer side is rounded down.
+/// As transformers' `get_resize_output_image_size`: the longer side is rounded down. Where it is more
+/// than this machine counts, it is the most that it does.
 pub(super) fn resized((width, height): (usize, usize), size: Option<Size>) -> (usize, usize) {
+    let longer = |edge: usize, long: usize, short: usize| {
+        let pixels = edge as u64 * long as u64 / short.max(1) as u64;
+        usize::try_from(pixels).unwrap_or(usize::MAX)
+    };
     match size {
         None => (width, height),
         Some(Size::Exact { height, width }) => (width, height),
-        Some(Size::ShortestEdge(edge)) if width <= height => (edge, edge * height / width),
-        Some(Size::ShortestEdge(edge)) => (edge * width / height, edge),
+        Some(Size::ShortestEdge(edge)) if width <= height => (edge, longer(edge, height, width)),
+        Some(Size::ShortestEdge(edge)) => (longer(edge, width, height), edge),
     }
 }
 
@@ -41,6 +46,7 @@ mod tests {
             ((1, 1), (224, 224)),
             ((3, 2000), (224, 149_333)),
             ((224, 225), (224, 225)),
+            ((1, u32::MAX as usize), (224, usize::try_from(224 * 0xffff_ffffu64).unwrap())),
         ];
         for (source, expected) in cases {
             assert_eq!(resized(source, Some(Size::ShortestEdge(224))), expected, "{source:?}");

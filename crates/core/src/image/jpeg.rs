@@ -3,11 +3,27 @@
 //! Decoders differ in the last bit of the inverse transform, in how chroma is brought back to full
 //! size and in the conversion to RGB. What Pillow gives is what libjpeg-turbo gives by default: the
 //! "islow" transform, "fancy" upsampling, 16-bit fixed-point colours. No decoder in Rust that we know
-//! reproduces these three, so this one does. It is stricter than libjpeg in one respect: data that is
-//! corrupt or ends early is an error and never a grey area.
+//! reproduces these three, so this one does.
+//!
+//! Where libjpeg warns and goes on with a guess, this decoder refuses the file:
+//!
+//! - data that ends before its image does, or without a marker behind it, codes that no table has, and
+//!   runs of zeros beyond the end of a block or of a new bit's band (libjpeg: grey or stray pixels);
+//! - restart markers that are missing or out of order (libjpeg: looks for the next one that fits);
+//! - progressive scans in an impossible order, and those that leave out the first ten coefficients, in
+//!   whole or in precision (libjpeg: smooths over them);
+//! - more than [`MAX_JPEG_SCANS`](crate::limits::MAX_JPEG_SCANS) scans, and more blocks than the file
+//!   has bits.
+//!
+//! And it has no decoder for arithmetic coding, which libjpeg-turbo has.
 //!
 //! Rows go out as soon as they are ready, so a sequential file needs memory for some rows only. A
-//! progressive one needs all its coefficients: two bytes for each sample.
+//! file in several scans needs all its coefficients: two bytes for each sample, and where it is
+//! progressive a bit more.
+//!
+//! The work is bounded by the pixels and by the bits of the file: each block of a scan takes a bit of
+//! it, or is one of a run without any that is passed over 64 coefficients at a time. So the most that
+//! scans of next to no bytes cost is `MAX_JPEG_SCANS` times a look at 8 bytes for each block.
 
 mod colour;
 mod header;
@@ -19,7 +35,7 @@ mod scans;
 mod upsample;
 
 use self::header::{Component, Frame, Parser, Scan, Segment, truncated};
-use self::huffman::{Bits, Table};
+use self::huffman::Bits;
 use self::output::Output;
 use super::rows::RowSink;
 use crate::{Error, ErrorKind, Result};
@@ -64,14 +80,23 @@ impl<'a> Jpeg<'a> {
     }
 
     /// An upper bound of the bytes that decoding allocates, the caller's rows not included.
-    pub(super) fn working_bytes(&self) -> usize {
-        let rows = self.frame.mcus().0 * self.frame.max_sampling.0 * 8 * 128;
-        rows + if self.in_one_scan() { 0 } else { self.frame.blocks() * 128 }
+    pub(super) fn working_bytes(&self) -> u64 {
+        // Two rows of MCUs for each component, a row of the image for each, and sums for one.
+        let samples = self.frame.blocks_per_mcu() * self.frame.mcus().0 as u64 * 64 * 2;
+        let rows = 6 * self.frame.width as u64;
+        let coefficients = if self.in_one_scan() {
+            0
+        } else if self.frame.progressive {
+            self.frame.blocks() * (128 + 8)
+        } else {
+            self.frame.blocks() * 128
+        };
+        samples + rows + coefficients + header::TABLE_BYTES
     }
 
     /// Whether the bytes could hold the image: each block takes a bit at the very least.
     pub(super) fn is_plausible(&self) -> bool {
-        self.frame.blocks() <= self.bytes.len().saturating_mul(8)
+        self.frame.blocks() <= self.bytes.len() as u64 * 8
     }
 
     fn in_one_scan(&self) -> bool {
@@ -91,10 +116,11 @@ impl<'a> Jpeg<'a> {
 
     fn decode_one_scan(&self, output: &mut Output, sink: &mut dyn RowSink) -> Result<()> {
         let scan = self.first_scan.clone();
+        let tables = self.parser.tables(&scan)?;
         let mut parts = Vec::with_capacity(scan.components.len());
         for &(index, dc, ac) in &scan.components {
             let component = &self.frame.components[index];
-            let tables = (self.dc_table(dc)?, self.ac_table(ac)?);
+            let tables = (tables.dc(dc)?, tables.ac(ac)?);
             parts.push((index, component.sampling, tables, self.quantiser(component)?));
         }
         let mut predictions = [0i32; 4];
@@ -124,16 +150,6 @@ impl<'a> Jpeg<'a> {
         reader.end().map(drop)
     }
 
-    fn dc_table(&self, index: usize) -> Result<&Table> {
-        let table = self.parser.dc[index].as_ref().filter(|table| table.symbols_at_most(15));
-        table.ok_or_else(|| corrupt("a scan names a DC table that is not there, or is none"))
-    }
-
-    fn ac_table(&self, index: usize) -> Result<&Table> {
-        let table = self.parser.ac[index].as_ref();
-        table.ok_or_else(|| corrupt("a scan names an AC table that is not there"))
-    }
-
     fn quantiser(&self, component: &Component) -> Result<[u16; 64]> {
         let table = self.parser.quantisers.get(component.quantiser).copied().flatten();
         table.ok_or_else(|| corrupt("a component names a quantisation table that is not there"))
@@ -154,15 +170,18 @@ impl<'a> Reader<'a> {
         Reader { bytes, bits: Bits::new(bytes, position), interval, left: interval, restarts: 0 }
     }
 
-    /// To be called before each MCU; says whether predictions start anew.
+    /// To be called before each MCU; says whether predictions start anew. An error if the one before
+    /// took bits that are not there: made-up bits are cheap, and there may be millions of MCUs.
     #[inline]
     fn next_mcu(&mut self) -> Result<bool> {
+        if self.bits.ran_out() {
+            self.check()?;
+        }
         if self.interval == 0 {
             return Ok(false);
         }
         let restarts = self.left == 0;
         if restarts {
-            self.check()?;
             let at = self.end()?;
             if self.bytes.get(at + 1) != Some(&(0xd0 + self.restarts)) {
                 return Err(corrupt("a restart marker is missing or out of order"));
@@ -173,6 +192,16 @@ impl<'a> Reader<'a> {
         }
         self.left -= 1;
         Ok(restarts)
+    }
+
+    /// How many of the next `count` MCUs come before a restart marker.
+    fn before_restart(&self, count: usize) -> usize {
+        if self.interval == 0 { count } else { count.min(self.left) }
+    }
+
+    /// Goes over this many MCUs that take no bits and come before a restart marker.
+    fn skip(&mut self, count: usize) {
+        self.left = self.left.saturating_sub(count);
     }
 
     /// An error if bits were read that are not there.

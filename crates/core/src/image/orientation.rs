@@ -1,6 +1,10 @@
-//! EXIF orientation.
+//! EXIF orientation: that of a JPEG's first EXIF segment, a PNG's eXIf chunk, a WebP's EXIF chunk.
+//!
+//! Pillow's `ImageOps.exif_transpose` also knows two rarer places, XMP data and the text chunks that
+//! ImageMagick keeps EXIF data in ("Raw profile type exif"). These are not read here: such an image
+//! stays as it is stored.
 
-use super::rows::Raster;
+use super::rows::{Raster, RowSink, Window};
 
 /// The orientation that EXIF data gives, from 1 (upright) to 8; 1 where there is none that makes
 /// sense. Damaged EXIF data is common, and no reason to refuse an image.
@@ -40,32 +44,58 @@ pub(super) fn swaps_sides(orientation: u8) -> bool {
     orientation >= 5
 }
 
-/// The image upright, as Pillow's `ImageOps.exif_transpose` turns it.
-pub(super) fn upright(image: &Raster, orientation: u8) -> Raster {
+/// Rows that are made at once where columns become rows: what is loaded of a column is then used.
+const BAND: usize = 64;
+
+/// The bytes from one of them to the next: an odd number of cache lines, so that a column of them does
+/// not compete for a few places of the cache.
+fn stride(width: usize) -> usize {
+    (width.div_ceil(64) | 1) * 64
+}
+
+/// An upper bound of the bytes that turning takes, the image included.
+pub(super) fn working_bytes((width, height): (usize, usize)) -> u64 {
+    let band = (width.max(height) as u64 + 2 * BAND as u64) * BAND as u64;
+    (width as u64).saturating_mul(height as u64).saturating_add(band).saturating_mul(3)
+}
+
+/// Gives the image upright, as Pillow's `ImageOps.exif_transpose` turns it, some rows at a time: a
+/// second image would be as large as the first.
+pub(super) fn send_upright(image: &Raster, orientation: u8, sink: &mut dyn RowSink) {
     let (w, h) = (image.width, image.height);
-    let size = if swaps_sides(orientation) { (h, w) } else { (w, h) };
-    let mut out = Raster::collect(size);
-    // For each new pixel, the old one.
-    let source = |x: usize, y: usize| match orientation {
-        2 => (w - 1 - x, y),
-        3 => (w - 1 - x, h - 1 - y),
-        4 => (x, h - 1 - y),
-        5 => (y, x),
-        6 => (y, h - 1 - x),
-        7 => (w - 1 - y, h - 1 - x),
-        8 => (w - 1 - y, x),
-        _ => (x, y),
-    };
-    for (new, old) in out.planes.iter_mut().zip(&image.planes) {
-        new.reserve(w * h);
-        for y in 0..size.1 {
-            new.extend((0..size.0).map(|x| {
-                let (x, y) = source(x, y);
-                old[y * w + x]
-            }));
+    let Window { columns, rows } = sink.window().clone();
+    let swaps = swaps_sides(orientation);
+    let (band, stride, width) = if swaps { (BAND, stride(h), h) } else { (1, w, w) };
+    let mut made: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; band * stride]);
+    for start in rows.clone().step_by(band) {
+        let end = (start + band).min(rows.end);
+        for (new, old) in made.iter_mut().zip(&image.planes) {
+            if !swaps {
+                let y = if matches!(orientation, 3 | 4) { h - 1 - start } else { start };
+                new.copy_from_slice(&old[y * w..(y + 1) * w]);
+                if matches!(orientation, 2 | 3) {
+                    new.reverse();
+                }
+                continue;
+            }
+            for x in columns.clone() {
+                let y = if matches!(orientation, 6 | 7) { h - 1 - x } else { x };
+                let line = &old[y * w..(y + 1) * w];
+                let column = new[x..].iter_mut().step_by(stride);
+                if matches!(orientation, 7 | 8) {
+                    let pixels = line[w - end..w - start].iter().rev();
+                    column.zip(pixels).for_each(|(new, &old)| *new = old);
+                } else {
+                    column.zip(&line[start..end]).for_each(|(new, &old)| *new = old);
+                }
+            }
+        }
+        for y in start..end {
+            let row = (y - start) * stride..(y - start) * stride + width;
+            let [r, g, b] = &made;
+            sink.row(y, [&r[row.clone()], &g[row.clone()], &b[row]]);
         }
     }
-    out
 }
 
 #[cfg(test)]
@@ -87,7 +117,10 @@ mod tests {
             (8, [3, 6, 2, 5, 1, 4]),
         ];
         for (orientation, expected) in cases {
-            assert_eq!(upright(&image, orientation).planes[0], expected, "{orientation}");
+            let size = if swaps_sides(orientation) { (2, 3) } else { (3, 2) };
+            let mut upright = Raster::collect(size);
+            send_upright(&image, orientation, &mut upright);
+            assert_eq!(upright.planes[0], expected, "{orientation}");
         }
     }
 

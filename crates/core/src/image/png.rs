@@ -8,7 +8,7 @@ use super::rows::{Raster, RowSink};
 use crate::{Error, ErrorKind, Result};
 
 /// Deflate cannot make more of one byte than this.
-const MOST_EXPANSION: usize = 1032;
+const MOST_EXPANSION: u64 = 1032;
 
 fn error(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     let source = source.into();
@@ -22,12 +22,13 @@ pub(super) struct Png<'a> {
     width: usize,
     height: usize,
     bits_per_pixel: usize,
+    interlaced: bool,
 }
 
 impl<'a> Png<'a> {
     /// Reads the IHDR chunk, which is the first, of a fixed size, and all there is to know.
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self> {
-        let Some((b"IHDR", &[w3, w2, w1, w0, h3, h2, h1, h0, depth, colour, ..])) =
+        let Some((b"IHDR", &[w3, w2, w1, w0, h3, h2, h1, h0, depth, colour, _, _, interlace, ..])) =
             bytes.get(12..33).and_then(|header| header.split_first_chunk::<4>())
         else {
             return Err(error("the file is truncated, or does not begin with its header"));
@@ -43,7 +44,8 @@ impl<'a> Png<'a> {
             6 => 4,
             _ => 1,
         };
-        Ok(Png { bytes, width, height, bits_per_pixel: channels * usize::from(depth) })
+        let bits_per_pixel = channels * usize::from(depth);
+        Ok(Png { bytes, width, height, bits_per_pixel, interlaced: interlace != 0 })
     }
 
     pub(super) fn size(&self) -> (usize, usize) {
@@ -66,15 +68,28 @@ impl<'a> Png<'a> {
     }
 
     /// An upper bound of the bytes that decoding allocates, the caller's rows not included.
-    pub(super) fn working_bytes(&self) -> usize {
-        // Some rows; an interlaced image has to be put together first, which is counted for all.
-        self.width * 16 + 3 * self.width * self.height
+    pub(super) fn working_bytes(&self) -> u64 {
+        let (width, height) = (self.width as u64, self.height as u64);
+        // The decoder's buffer is moved back when it has four rows and 128 KiB, and grows by doubling;
+        // then there is a row of ours. A chunk is kept in a buffer, and perhaps copied.
+        let rows = 16 * self.row_bytes() + 6 * width;
+        let chunks = 4 * self.bytes.len() as u64;
+        // An interlaced image has to be put together first.
+        let whole =
+            if self.interlaced { width.saturating_mul(height).saturating_mul(3) } else { 0 };
+        rows.saturating_add(whole).saturating_add(chunks + (1 << 20))
+    }
+
+    fn row_bytes(&self) -> u64 {
+        (self.width as u64 * self.bits_per_pixel as u64).div_ceil(8) + 1
     }
 
     /// Whether the bytes could hold the image, at deflate's best.
     pub(super) fn is_plausible(&self) -> bool {
-        let row = (self.width * self.bits_per_pixel).div_ceil(8);
-        row * self.height <= self.bytes.len().saturating_mul(MOST_EXPANSION)
+        // Less than a row for each is left out: the bytes that name the rows' filters, and the passes'
+        // last bits.
+        let pixels = (self.row_bytes() - 1).saturating_mul(self.height as u64);
+        pixels <= self.bytes.len() as u64 * MOST_EXPANSION
     }
 
     /// Decodes the rows that `sink` looks at, in order. The rows behind the window are read too: a
@@ -92,7 +107,10 @@ impl<'a> Png<'a> {
             return Err(error("it has no palette"));
         }
         let pixels = Pixels { colour, depth, palette };
-        if reader.info().interlaced {
+        if reader.info().interlaced != self.interlaced {
+            return Err(error("its headers contradict each other"));
+        }
+        if self.interlaced {
             return self.decode_interlaced(reader, &pixels, sink);
         }
         let mut planes: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; self.width]);

@@ -39,8 +39,8 @@ pub(super) struct Raster {
 }
 
 impl Raster {
-    /// An image to collect rows in. Memory grows with what arrives: a file that claims to be large and
-    /// then ends has cost nothing.
+    /// An image to collect rows in. Memory is taken when the first one arrives: a file that claims to
+    /// be large and has none costs nothing.
     pub(super) fn collect((width, height): (usize, usize)) -> Self {
         let window = Window::whole((width, height));
         Raster { width, height, planes: [const { Vec::new() }; 3], window }
@@ -72,7 +72,11 @@ impl RowSink for Raster {
     }
 
     fn row(&mut self, _y: usize, planes: [&[u8]; 3]) {
+        let pixels = self.width * self.height;
         for (plane, row) in self.planes.iter_mut().zip(planes) {
+            if plane.is_empty() {
+                plane.reserve_exact(pixels);
+            }
             plane.extend_from_slice(row);
         }
     }

@@ -5,10 +5,8 @@ use serde_json::Value;
 
 use super::filter::Filter;
 use super::resize::PassOrder;
+use crate::limits::MAX_OUTPUT_SIDE;
 use crate::{Error, ErrorKind, Result};
-
-/// The largest side of a resized or cropped image that settings may ask for.
-const MAX_SIDE: u64 = 4096;
 
 /// How large an image is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
@@ -265,8 +263,10 @@ impl Preprocessing {
         for (key, sides) in [("resize", sides), ("center_crop", self.center_crop)] {
             let Some((height, width)) = sides else { continue };
             for side in [height, width] {
-                if !(1..=MAX_SIDE).contains(&(side as u64)) {
-                    return refuse(format!("{key}: {side} is outside of 1 to {MAX_SIDE} pixels"));
+                if !(1..=MAX_OUTPUT_SIDE).contains(&side) {
+                    return refuse(format!(
+                        "{key}: {side} is outside of 1 to {MAX_OUTPUT_SIDE} pixels"
+                    ));
                 }
             }
         }
@@ -373,10 +373,10 @@ impl File {
 }
 
 fn side(path: &str, value: &Value) -> Result<usize> {
-    match value.as_u64().filter(|side| (1..=MAX_SIDE).contains(side)) {
-        Some(side) => Ok(side as usize),
-        None => Err(invalid(format!("{path}: {value}, expected pixels from 1 to {MAX_SIDE}"))),
-    }
+    let side = value.as_u64().and_then(|side| usize::try_from(side).ok());
+    side.filter(|side| (1..=MAX_OUTPUT_SIDE).contains(side)).ok_or_else(|| {
+        invalid(format!("{path}: {value}, expected pixels from 1 to {MAX_OUTPUT_SIDE}"))
+    })
 }
 
 fn sides(key: &str, value: &Value) -> Result<(usize, usize)> {

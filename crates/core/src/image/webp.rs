@@ -1,4 +1,6 @@
-//! WebP: headers that are checked here, pixels from `image-webp`.
+//! WebP: headers and lossless pixels decoded here, lossy ones by `image-webp`.
+
+mod vp8l;
 
 use std::io::Cursor;
 
@@ -30,7 +32,7 @@ impl<'a> WebP<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self> {
         let riff = bytes.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
         // The size counts from here on, "WEBP" included. Bytes behind it are no part of the image.
-        let Some(chunks) = bytes.get(12..8 + riff as usize) else {
+        let Some(chunks) = bytes.get(12..(riff as usize).saturating_add(8)) else {
             return Err(error("the file is truncated"));
         };
         let (mut canvas, mut exif, mut first) = (None, None, None);
@@ -93,56 +95,140 @@ impl<'a> WebP<'a> {
     }
 
     /// An upper bound of the bytes that decoding allocates.
-    pub(super) fn working_bytes(&self) -> usize {
-        // RGBA for the frame and for the canvas, and the planes made of them.
-        11 * self.width * self.height
+    pub(super) fn working_bytes(&self) -> u64 {
+        let frame = (self.frame.columns.len(), self.frame.rows.len());
+        let pixels = match &self.image.0 {
+            b"VP8L" => vp8l::working_bytes(frame, self.image.1.len()),
+            _ => lossy_bytes(frame, self.image.1.len()),
+        };
+        pixels.saturating_add(self.canvas_bytes()) as u64
+    }
+
+    /// The bytes of a row of the canvas.
+    fn canvas_bytes(&self) -> usize {
+        self.width.saturating_mul(3)
     }
 
     /// Decodes the first frame and gives the rows that `sink` looks at.
     ///
-    /// The decoder gets that frame's image as a file of its own. An animation's first frame is put on
-    /// an empty canvas, so nothing is blended; alpha is not looked at, so a plane of it is left out.
+    /// An animation's first frame is put on an empty canvas, so nothing is blended; alpha is not looked
+    /// at, so a plane of it is left out.
     pub(super) fn decode(self, max_bytes: usize, sink: &mut dyn RowSink) -> Result<()> {
+        let max_bytes = max_bytes.saturating_sub(self.canvas_bytes());
         let (kind, body) = self.image;
-        let mut file = Vec::with_capacity(body.len() + 21);
-        file.extend(b"RIFF");
-        file.extend(((body.len() + 13) as u32 & !1).to_le_bytes());
-        file.extend(b"WEBP");
-        file.extend(kind);
-        file.extend((body.len() as u32).to_le_bytes());
-        file.extend(body);
-        file.resize(file.len().next_multiple_of(2), 0);
-        let mut decoder = image_webp::WebPDecoder::new(Cursor::new(&file)).map_err(error)?;
-        decoder.set_memory_limit(max_bytes);
-        let frame = (self.frame.columns.len(), self.frame.rows.len());
-        let size = decoder.dimensions();
-        if (size.0 as usize, size.1 as usize) != frame {
-            return Err(error("its headers contradict each other"));
+        let mut canvas = Canvas::new(self.width, self.frame, sink);
+        match &kind {
+            b"VP8L" => vp8l::decode(body, max_bytes, &mut canvas)?,
+            _ => decode_lossy(body, &mut canvas)?,
         }
-        let channels = if decoder.has_alpha() { 4 } else { 3 };
-        let length = decoder.output_buffer_size();
-        let length = length.ok_or_else(|| error("it is too large"))?;
-        let mut pixels = vec![0; length];
-        decoder.read_image(&mut pixels).map_err(error)?;
-        let mut planes: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; self.width]);
-        for y in sink.window().rows.clone() {
-            let inside = self.frame.rows.contains(&y);
-            for (colour, plane) in planes.iter_mut().enumerate() {
-                let out = &mut plane[self.frame.columns.clone()];
-                if !inside {
-                    out.fill(0);
-                    continue;
-                }
-                let start = (y - self.frame.rows.start) * frame.0 * channels;
-                let row = pixels[start..start + frame.0 * channels].chunks_exact(channels);
-                for (out, pixel) in out.iter_mut().zip(row) {
-                    *out = pixel[colour];
-                }
-            }
-            let [r, g, b] = &planes;
-            sink.row(y, [r, g, b]);
-        }
+        canvas.finish();
         Ok(())
+    }
+}
+
+/// An upper bound of the bytes that `image-webp` and [`decode_lossy`] allocate.
+fn lossy_bytes((width, height): (usize, usize), length: usize) -> usize {
+    // For each block of 16 x 16 its samples, 384 of them, and what is known of it, in a vector that
+    // grows. A narrow image is made of whole blocks too.
+    let blocks =
+        width.div_ceil(16).saturating_mul(height.div_ceil(16)).saturating_mul(384 + 3 * 32);
+    let rgb = width.saturating_mul(height).saturating_mul(3);
+    // The file made of the chunk, and its parts, which are read and then copied.
+    let file = length.saturating_mul(4);
+    // Some rows, and the size of 2^24 that a part may claim before it is found to be missing.
+    let fixed = width.saturating_mul(64).saturating_add(1 << 24);
+    blocks.saturating_add(rgb).saturating_add(file).saturating_add(fixed)
+}
+
+/// Decodes the content of a VP8 chunk, which the decoder gets as a file of its own.
+fn decode_lossy(body: &[u8], canvas: &mut Canvas<'_>) -> Result<()> {
+    let mut file = Vec::with_capacity(body.len() + 21);
+    file.extend(b"RIFF");
+    file.extend(((body.len() + 13) as u32 & !1).to_le_bytes());
+    file.extend(b"WEBPVP8 ");
+    file.extend((body.len() as u32).to_le_bytes());
+    file.extend(body);
+    file.resize(file.len().next_multiple_of(2), 0);
+    let mut decoder = image_webp::WebPDecoder::new(Cursor::new(&file)).map_err(error)?;
+    let (width, height) = (canvas.frame.columns.len(), canvas.frame.rows.len());
+    let size = decoder.dimensions();
+    if (size.0 as usize, size.1 as usize) != (width, height) || decoder.has_alpha() {
+        return Err(error("its headers contradict each other"));
+    }
+    let length = decoder.output_buffer_size();
+    let mut pixels = vec![0; length.ok_or_else(|| error("it is too large"))?];
+    decoder.read_image(&mut pixels).map_err(error)?;
+    let mut planes: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; width]);
+    for y in canvas.window().rows.clone() {
+        let row = &pixels[3 * y * width..3 * (y + 1) * width];
+        for (colour, plane) in planes.iter_mut().enumerate() {
+            for (out, pixel) in plane.iter_mut().zip(row.chunks_exact(3)) {
+                *out = pixel[colour];
+            }
+        }
+        let [r, g, b] = &planes;
+        canvas.row(y, [r, g, b]);
+    }
+    Ok(())
+}
+
+/// Puts the rows of a frame where they belong on the canvas, which is black elsewhere.
+struct Canvas<'a> {
+    frame: Window,
+    /// What of the frame is looked at.
+    window: Window,
+    planes: [Vec<u8>; 3],
+    /// The next row of the canvas.
+    next: usize,
+    sink: &'a mut dyn RowSink,
+}
+
+impl<'a> Canvas<'a> {
+    fn new(width: usize, frame: Window, sink: &'a mut dyn RowSink) -> Self {
+        let rows = &sink.window().rows;
+        let in_frame = |y: usize| y.clamp(frame.rows.start, frame.rows.end) - frame.rows.start;
+        let window = Window {
+            columns: 0..frame.columns.len(),
+            rows: in_frame(rows.start)..in_frame(rows.end),
+        };
+        let next = rows.start;
+        let planes = std::array::from_fn(|_| vec![0; width]);
+        Canvas { frame, window, planes, next, sink }
+    }
+
+    /// Gives the rows before `end` that have no pixel of the frame.
+    fn empty_rows(&mut self, end: usize) {
+        if self.next < end {
+            self.planes.iter_mut().for_each(|plane| plane.fill(0));
+            let [r, g, b] = &self.planes;
+            (self.next..end).for_each(|y| self.sink.row(y, [r, g, b]));
+            self.next = end;
+        }
+    }
+
+    /// Gives the rows below the frame.
+    fn finish(mut self) {
+        self.empty_rows(self.sink.window().rows.end);
+    }
+}
+
+impl RowSink for Canvas<'_> {
+    fn window(&self) -> &Window {
+        &self.window
+    }
+
+    fn row(&mut self, y: usize, planes: [&[u8]; 3]) {
+        let y = self.frame.rows.start + y;
+        self.empty_rows(y);
+        self.next = y + 1;
+        if planes[0].len() == self.planes[0].len() {
+            return self.sink.row(y, planes);
+        }
+        for (plane, row) in self.planes.iter_mut().zip(planes) {
+            plane[self.frame.columns.clone()].copy_from_slice(row);
+        }
+        let [r, g, b] = &self.planes;
+        self.sink.row(y, [r, g, b]);
     }
 }
 
@@ -207,7 +293,7 @@ fn animation_frame(body: &[u8]) -> Result<Frame<'_>> {
 }
 
 fn size(kind: &[u8; 4], body: &[u8]) -> Result<(usize, usize)> {
-    let size = if kind == b"VP8 " { lossy_size(body)? } else { lossless_size(body)? };
+    let size = if kind == b"VP8 " { lossy_size(body)? } else { vp8l::size(body)? };
     if size.0 == 0 || size.1 == 0 {
         return Err(error(format!("its size is {} x {}", size.0, size.1)));
     }
@@ -222,15 +308,5 @@ fn lossy_size(body: &[u8]) -> Result<(usize, usize)> {
             Ok((side(w0, w1), side(h0, h1)))
         }
         _ => Err(error("its lossy header is damaged")),
-    }
-}
-
-fn lossless_size(body: &[u8]) -> Result<(usize, usize)> {
-    match body.get(..5) {
-        Some(&[0x2f, a, b, c, d]) => {
-            let bits = u32::from_le_bytes([a, b, c, d]) as usize;
-            Ok(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1))
-        }
-        _ => Err(error("its lossless header is damaged")),
     }
 }

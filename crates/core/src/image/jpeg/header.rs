@@ -31,11 +31,15 @@ impl Frame {
         (self.width.div_ceil(8 * h), self.height.div_ceil(8 * v))
     }
 
-    /// The number of blocks of all components.
-    pub(super) fn blocks(&self) -> usize {
+    /// The number of blocks that an MCU of all components has: at most 64.
+    pub(super) fn blocks_per_mcu(&self) -> u64 {
+        self.components.iter().map(|c| (c.sampling.0 * c.sampling.1) as u64).sum()
+    }
+
+    /// The number of blocks of all components: up to 2^28, so that their bytes may not fit 32 bits.
+    pub(super) fn blocks(&self) -> u64 {
         let (across, down) = self.mcus();
-        let per_mcu: usize = self.components.iter().map(|c| c.sampling.0 * c.sampling.1).sum();
-        across * down * per_mcu
+        across as u64 * down as u64 * self.blocks_per_mcu()
     }
 }
 
@@ -82,6 +86,36 @@ pub(super) enum Segment {
     Other,
 }
 
+/// A Huffman table as the file has it. It is made into one to decode with for the scans that use it:
+/// a file may declare a million that none does.
+#[derive(Clone, Copy)]
+struct Declared<'a> {
+    counts: &'a [u8; 16],
+    symbols: &'a [u8],
+}
+
+/// The Huffman tables of one scan, by their numbers.
+#[derive(Default)]
+pub(super) struct Tables {
+    dc: [Option<Table>; 4],
+    ac: [Option<Table>; 4],
+}
+
+/// More than all the tables of a scan take: 8 of some 6 KiB.
+pub(super) const TABLE_BYTES: u64 = 64 << 10;
+
+impl Tables {
+    pub(super) fn dc(&self, number: usize) -> Result<&Table> {
+        let table = self.dc.get(number).and_then(Option::as_ref);
+        table.ok_or_else(|| corrupt("a scan names a DC table that is not there"))
+    }
+
+    pub(super) fn ac(&self, number: usize) -> Result<&Table> {
+        let table = self.ac.get(number).and_then(Option::as_ref);
+        table.ok_or_else(|| corrupt("a scan names an AC table that is not there"))
+    }
+}
+
 /// Reads segment after segment and keeps what they define.
 pub(super) struct Parser<'a> {
     bytes: &'a [u8],
@@ -89,8 +123,8 @@ pub(super) struct Parser<'a> {
     pub(super) frame: Option<Frame>,
     /// The quantisation tables, in the order of the file.
     pub(super) quantisers: [Option<[u16; 64]>; 4],
-    pub(super) dc: [Option<Table>; 4],
-    pub(super) ac: [Option<Table>; 4],
+    dc: [Option<Declared<'a>>; 4],
+    ac: [Option<Declared<'a>>; 4],
     /// The number of MCUs between restart markers, or 0.
     pub(super) restart_interval: usize,
     /// Where the EXIF data lies, without its "Exif" header.
@@ -133,7 +167,8 @@ impl<'a> Parser<'a> {
             return Err(corrupt("a segment is shorter than its own length field"));
         }
         let end = start + length;
-        let body = self.bytes.get(start + 2..end).ok_or_else(truncated)?;
+        let bytes: &'a [u8] = self.bytes;
+        let body = bytes.get(start + 2..end).ok_or_else(truncated)?;
         self.position = end;
         match marker {
             0xc0..=0xc2 => {
@@ -217,7 +252,26 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn huffman_tables(&mut self, mut body: &[u8]) -> Result<()> {
+    /// The tables that the scan needs, of those in force.
+    pub(super) fn tables(&self, scan: &Scan) -> Result<Tables> {
+        let needs_dc = scan.band.0 == 0 && scan.high == 0;
+        let needs_ac = scan.band.1 > 0;
+        let mut tables = Tables::default();
+        for &(_, dc, ac) in &scan.components {
+            if let Some(declared) = self.dc[dc].filter(|_| needs_dc && tables.dc[dc].is_none()) {
+                if declared.symbols.iter().any(|&symbol| symbol > 15) {
+                    return Err(corrupt("a scan names a DC table that is none"));
+                }
+                tables.dc[dc] = Some(Table::new(declared.counts, declared.symbols)?);
+            }
+            if let Some(declared) = self.ac[ac].filter(|_| needs_ac && tables.ac[ac].is_none()) {
+                tables.ac[ac] = Some(Table::new(declared.counts, declared.symbols)?);
+            }
+        }
+        Ok(tables)
+    }
+
+    fn huffman_tables(&mut self, mut body: &'a [u8]) -> Result<()> {
         while let Some((&head, rest)) = body.split_first() {
             let Some((counts, rest)) = rest.split_first_chunk::<16>() else {
                 return Err(corrupt("a Huffman table is cut short"));
@@ -233,7 +287,7 @@ impl<'a> Parser<'a> {
             if total > 256 {
                 return Err(corrupt("a Huffman table has more than 256 symbols"));
             }
-            *table = Some(Table::new(counts, symbols)?);
+            *table = Some(Declared { counts, symbols });
             body = rest;
         }
         Ok(())
@@ -304,9 +358,14 @@ fn frame(body: &[u8], progressive: bool) -> Result<Frame> {
         return Err(corrupt("its frame header has the wrong length"));
     }
     let sampling = |byte: u8| (usize::from(byte >> 4), usize::from(byte & 15));
-    let all: Vec<_> = list.chunks_exact(3).map(|c| sampling(c[1])).collect();
+    let mut all: Vec<_> = list.chunks_exact(3).map(|c| sampling(c[1])).collect();
     if all.iter().any(|&(h, v)| !(1..=4).contains(&h) || !(1..=4).contains(&v)) {
         return Err(corrupt("a sampling factor is not from 1 to 4"));
+    }
+    // A scan of one component is never interleaved, so its blocks go row by row whatever its factors
+    // are; relative to each other, which is their meaning, they are one to one.
+    if let [only] = &mut all[..] {
+        *only = (1, 1);
     }
     let max_h = all.iter().map(|s| s.0).max().unwrap_or(1);
     let max_v = all.iter().map(|s| s.1).max().unwrap_or(1);
@@ -365,6 +424,27 @@ mod tests {
             let error = error.unwrap_or_else(|| panic!("accepted: {expected}"));
             assert!(error.ends_with(expected), "{error} instead of {expected}");
         }
+    }
+
+    #[test]
+    fn an_only_component_is_never_interleaved() {
+        let bytes = sof(0xc0, &[8, 0, 20, 0, 30, 1, 1, 0x42, 0]);
+        let mut parser = Parser::new(&bytes);
+        parser.advance().map(drop).unwrap();
+        let frame = parser.frame.unwrap();
+        assert_eq!((frame.mcus(), frame.components[0].blocks), ((4, 3), (4, 3)));
+    }
+
+    #[test]
+    fn tables_that_no_scan_uses_are_not_made() {
+        // Two codes of one bit, one too many.
+        let bytes = b"\xff\xd8\xff\xc4\0\x15\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x02";
+        let mut parser = Parser::new(bytes);
+        parser.advance().map(drop).unwrap();
+        let mut scan = Scan { components: vec![(0, 1, 0)], band: (0, 0), high: 0, low: 0 };
+        assert!(parser.tables(&scan).is_ok());
+        scan.components[0].1 = 0;
+        assert!(parser.tables(&scan).is_err());
     }
 
     #[test]

@@ -60,11 +60,6 @@ impl Table {
         let numbers = (0..1u32 << LOOKAHEAD).map(|bits| whole_number(&lookup, bits)).collect();
         Ok(Table { lookup, numbers, ends, offsets, symbols: symbols.to_vec() })
     }
-
-    /// Whether every symbol is at most `max`.
-    pub(super) fn symbols_at_most(&self, max: u8) -> bool {
-        self.symbols.iter().all(|&symbol| symbol <= max)
-    }
 }
 
 /// The entry of [`Table::numbers`] for these next bits.
@@ -101,7 +96,7 @@ pub(super) enum Ac {
 /// A reader of single bits that undoes byte stuffing and stops at a marker.
 ///
 /// Past the end of the data it makes up zeros and counts them, so that the hot path need not ask at
-/// every bit whether there is one: the caller asks [`ran_out`](Bits::ran_out) now and then.
+/// every bit whether there is one: the caller asks [`ran_out`](Bits::ran_out) for every MCU.
 pub(super) struct Bits<'a> {
     data: &'a [u8],
     position: usize,
@@ -111,14 +106,18 @@ pub(super) struct Bits<'a> {
     count: u32,
     /// How many of those that were ever put in were made up.
     made_up: u32,
+    /// Whether a marker, or the end of the bytes, is at `position`. Known once it was found: there may
+    /// be megabytes of fill bytes before the marker, which must not be gone over at every refill.
+    ended: bool,
 }
 
 impl<'a> Bits<'a> {
     pub(super) fn new(data: &'a [u8], position: usize) -> Self {
-        Bits { data, position, buffer: 0, count: 0, made_up: 0 }
+        Bits { data, position, buffer: 0, count: 0, made_up: 0, ended: false }
     }
 
     /// Whether more bits were taken than there were.
+    #[inline(always)]
     pub(super) fn ran_out(&self) -> bool {
         self.made_up > self.count
     }
@@ -166,31 +165,31 @@ impl<'a> Bits<'a> {
         // The fast path may have left bits below `count`; a stuffed byte must not be mixed with them.
         self.buffer &= !(u64::MAX >> self.count);
         while self.count <= 56 {
-            let byte = match self.data.get(self.position) {
-                Some(0xff) => self.stuffed(),
-                Some(&byte) => {
-                    self.position += 1;
-                    Some(byte)
-                }
-                None => None,
-            };
+            let byte = if self.ended { None } else { self.next_byte() };
             if byte.is_none() {
-                self.made_up += 8;
+                self.ended = true;
+                self.made_up = self.made_up.saturating_add(8);
             }
             self.buffer |= u64::from(byte.unwrap_or(0)) << (56 - self.count);
             self.count += 8;
         }
     }
 
-    /// The byte that a 0xff begins, or nothing if it begins a marker.
-    fn stuffed(&mut self) -> Option<u8> {
+    /// The next byte, or nothing if the data ends before it.
+    fn next_byte(&mut self) -> Option<u8> {
         let rest = self.data.get(self.position..)?;
         let fill = rest.iter().take_while(|&&byte| byte == 0xff).count();
-        if rest.get(fill) == Some(&0) {
-            self.position += fill + 1;
-            return Some(0xff);
+        match (fill, rest.get(fill)?) {
+            (0, &byte) => {
+                self.position += 1;
+                Some(byte)
+            }
+            (_, 0) => {
+                self.position += fill + 1;
+                Some(0xff)
+            }
+            _ => None,
         }
-        None
     }
 
     /// The next `count` bits, of those that [`refill`](Bits::refill) made valid; at most 31.
@@ -286,6 +285,21 @@ mod tests {
         assert_eq!(bits.take(1), 0);
         assert!(bits.ran_out());
         assert_eq!(bits.position(), 4);
+    }
+
+    #[test]
+    fn fill_bytes_before_a_marker_and_before_a_zero() {
+        let data = [0xab, 0xff, 0xff, 0xff, 0x00, 0xcd, 0xff, 0xff, 0xff, 0xd9];
+        let mut bits = Bits::new(&data, 0);
+        bits.refill();
+        assert_eq!(bits.take(24), 0xab_ffcd);
+        assert!(!bits.ran_out());
+        for _ in 0..1000 {
+            bits.refill();
+            assert_eq!(bits.take(16), 0);
+            assert!(bits.ran_out());
+        }
+        assert_eq!(bits.position(), 6);
     }
 
     #[test]

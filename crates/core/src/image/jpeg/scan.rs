@@ -67,7 +67,8 @@ pub(super) fn dc_refine(bits: &mut Bits<'_>, low: u32, block: &mut [i16; 64]) {
 }
 
 /// The first scan of a band of AC coefficients. `blank` counts the blocks still to come of which the
-/// rest of the band is zero.
+/// rest of the band is zero. `present` has a bit for each coefficient, in the order of the file, that
+/// is not zero.
 #[inline]
 pub(super) fn ac_first(
     bits: &mut Bits<'_>,
@@ -75,7 +76,7 @@ pub(super) fn ac_first(
     (first, last): (usize, usize),
     low: u32,
     blank: &mut u32,
-    block: &mut [i16; 64],
+    (block, present): (&mut [i16; 64], &mut u64),
 ) -> Result<()> {
     if *blank > 0 {
         *blank -= 1;
@@ -90,7 +91,9 @@ pub(super) fn ac_first(
                 let Some(&at) = ZIGZAG.get(k) else {
                     return Err(corrupt("a block has more than 64 coefficients"));
                 };
-                block[usize::from(at & 63)] = (value << low) as i16;
+                let value = (value << low) as i16;
+                block[usize::from(at & 63)] = value;
+                *present |= u64::from(value != 0) << (k & 63);
                 k += 1;
             }
             Ac::Run(15) => k += 16,
@@ -111,7 +114,7 @@ pub(super) fn ac_refine(
     (first, last): (usize, usize),
     low: u32,
     blank: &mut u32,
-    block: &mut [i16; 64],
+    (block, present): (&mut [i16; 64], &mut u64),
 ) -> Result<()> {
     let bit = 1i16 << low;
     let mut k = first;
@@ -134,6 +137,7 @@ pub(super) fn ac_refine(
                     correct(bits, coefficient, bit);
                 } else if run == 0 {
                     *coefficient = new;
+                    *present |= u64::from(new != 0) << (k & 63);
                     break;
                 } else {
                     run -= 1;
@@ -147,17 +151,22 @@ pub(super) fn ac_refine(
         }
     }
     if *blank > 0 {
-        while k <= last {
-            let coefficient = &mut block[usize::from(ZIGZAG[k] & 63)];
-            if *coefficient != 0 {
-                bits.refill();
-                correct(bits, coefficient, bit);
-            }
-            k += 1;
+        let mut rest = *present & band(k, last);
+        while rest != 0 {
+            let coefficient = &mut block[usize::from(ZIGZAG[rest.trailing_zeros() as usize] & 63)];
+            bits.refill();
+            correct(bits, coefficient, bit);
+            rest &= rest - 1;
         }
         *blank -= 1;
     }
     Ok(())
+}
+
+/// The bits of the coefficients from `first` to `last`, both included.
+#[inline]
+pub(super) fn band(first: usize, last: usize) -> u64 {
+    u64::MAX << (first & 63) & u64::MAX >> (63 - (last & 63))
 }
 
 /// One more bit of the magnitude of a coefficient that is not zero.
@@ -166,5 +175,20 @@ fn correct(bits: &mut Bits<'_>, coefficient: &mut i16, bit: i16) {
     if bits.take(1) == 1 && *coefficient & bit == 0 {
         let step = if *coefficient >= 0 { bit } else { -bit };
         *coefficient = coefficient.wrapping_add(step);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bands() {
+        for (first, last) in [(1, 63), (1, 1), (5, 9), (63, 63), (0, 0)] {
+            for k in 0..64 {
+                let inside = (first..=last).contains(&k);
+                assert_eq!(band(first, last) >> k & 1 == 1, inside, "{k} in {first} to {last}");
+            }
+        }
     }
 }

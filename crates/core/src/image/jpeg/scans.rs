@@ -1,15 +1,12 @@
 //! A file in several scans, as every progressive one is: all coefficients are gathered, then transformed.
 
-use super::header::{Scan, Segment, ZIGZAG};
-use super::huffman::{Bits, Table};
+use super::header::{Scan, Segment, Tables, ZIGZAG};
+use super::huffman::Bits;
 use super::output::Output;
 use super::{Jpeg, Reader, corrupt, scan};
 use crate::Result;
 use crate::image::rows::RowSink;
-
-/// More scans than any encoder writes (one for each coefficient and component would be 192, usual
-/// are 10). Each can make us visit every block for next to no bytes.
-const MAX_SCANS: usize = 200;
+use crate::limits::MAX_JPEG_SCANS;
 
 impl Jpeg<'_> {
     pub(super) fn decode_scans(
@@ -24,9 +21,11 @@ impl Jpeg<'_> {
             .iter()
             .map(|c| {
                 let (h, v) = c.sampling;
+                let count = across * h * down * v;
                 Coefficients {
                     stride: across * h,
-                    blocks: vec![[0; 64]; across * h * down * v],
+                    blocks: vec![[0; 64]; count],
+                    present: vec![0; if self.frame.progressive { count } else { 0 }],
                     quantiser: None,
                     precision: [None; 64],
                 }
@@ -36,8 +35,8 @@ impl Jpeg<'_> {
         let mut count = 0;
         while let Some(scan) = next {
             count += 1;
-            if count > MAX_SCANS {
-                return Err(corrupt(&format!("it has more than {MAX_SCANS} scans")));
+            if count > MAX_JPEG_SCANS {
+                return Err(corrupt(&format!("it has more than {MAX_JPEG_SCANS} scans")));
             }
             self.decode_scan(&scan, &mut all)?;
             next = loop {
@@ -54,7 +53,9 @@ impl Jpeg<'_> {
             if coefficients.precision[..10].iter().any(|&bits| bits != Some(0)) {
                 return Err(corrupt("its scans leave out a part of the image"));
             }
-            let zigzag = coefficients.quantiser.unwrap_or([1; 64]);
+            let Some(zigzag) = coefficients.quantiser else {
+                return Err(corrupt("its scans leave out a component"));
+            };
             let mut natural = [0i16; 64];
             for (&at, value) in ZIGZAG.iter().zip(zigzag) {
                 natural[usize::from(at)] = value as i16;
@@ -97,27 +98,28 @@ impl Jpeg<'_> {
                 *bits = Some(scan.low);
             }
         }
-        let mut tables = Vec::with_capacity(scan.components.len());
-        for &(_, dc, ac) in &scan.components {
-            let needs_dc = scan.band.0 == 0 && scan.high == 0;
-            let needs_ac = scan.band.1 > 0;
-            tables.push((
-                if needs_dc { Some(self.dc_table(dc)?) } else { None },
-                if needs_ac { Some(self.ac_table(ac)?) } else { None },
-            ));
-        }
-        let progressive = self.frame.progressive;
-        let mut state = ScanState { scan, progressive, predictions: [0; 4], blank: 0 };
+        let tables = self.parser.tables(scan)?;
+        let step = Step::of(scan, self.frame.progressive);
+        let mut state = ScanState { scan, step, tables, predictions: [0; 4], blank: 0 };
         let mut reader =
             Reader::new(self.bytes, self.parser.position, self.parser.restart_interval);
-        if let (&[(index, ..)], &[tables]) = (&scan.components[..], &tables[..]) {
+        if let &[(index, ..)] = &scan.components[..] {
             let (across, down) = self.frame.components[index].blocks;
             for y in 0..down {
-                for x in 0..across {
+                let mut x = 0;
+                while x < across {
+                    let untouched =
+                        state.untouched(&all[index], (x, y), reader.before_restart(across - x));
+                    if untouched > 0 {
+                        reader.skip(untouched);
+                        x += untouched;
+                        continue;
+                    }
                     if reader.next_mcu()? {
                         state.restart();
                     }
-                    state.block(&mut reader.bits, 0, tables, &mut all[index], (x, y))?;
+                    state.block(&mut reader.bits, 0, &mut all[index], (x, y))?;
+                    x += 1;
                 }
                 reader.check()?;
             }
@@ -128,13 +130,11 @@ impl Jpeg<'_> {
                     if reader.next_mcu()? {
                         state.restart();
                     }
-                    for (part, (&(index, ..), &tables)) in
-                        scan.components.iter().zip(&tables).enumerate()
-                    {
+                    for (part, &(index, ..)) in scan.components.iter().enumerate() {
                         let (h, v) = self.frame.components[index].sampling;
                         for (y, x) in (0..v).flat_map(|y| (0..h).map(move |x| (y, x))) {
                             let at = (mcu_x * h + x, mcu_y * v + y);
-                            state.block(&mut reader.bits, part, tables, &mut all[index], at)?;
+                            state.block(&mut reader.bits, part, &mut all[index], at)?;
                         }
                     }
                 }
@@ -150,16 +150,42 @@ impl Jpeg<'_> {
 struct Coefficients {
     stride: usize,
     blocks: Vec<[i16; 64]>,
+    /// For each block of a progressive file, a bit for each coefficient, in the order of the file, of
+    /// those that AC scans have made other than zero.
+    present: Vec<u64>,
     /// In the order of the file.
     quantiser: Option<[u16; 64]>,
     /// For each coefficient, the lowest bit that is known.
     precision: [Option<u32>; 64],
 }
 
+/// What a scan does to a block.
+#[derive(Clone, Copy)]
+enum Step {
+    Sequential,
+    DcFirst,
+    DcRefine,
+    AcFirst,
+    AcRefine,
+}
+
+impl Step {
+    fn of(scan: &Scan, progressive: bool) -> Self {
+        match (scan.band.0, scan.high) {
+            _ if !progressive => Step::Sequential,
+            (0, 0) => Step::DcFirst,
+            (0, _) => Step::DcRefine,
+            (_, 0) => Step::AcFirst,
+            _ => Step::AcRefine,
+        }
+    }
+}
+
 /// What is carried from block to block within a scan.
 struct ScanState<'s> {
     scan: &'s Scan,
-    progressive: bool,
+    step: Step,
+    tables: Tables,
     predictions: [i32; 4],
     blank: u32,
 }
@@ -169,30 +195,56 @@ impl ScanState<'_> {
         (self.predictions, self.blank) = ([0; 4], 0);
     }
 
+    /// Of the next `count` blocks of a row, how many the scan says nothing about: there may be
+    /// millions for a few bits. They count as done.
+    fn untouched(&mut self, all: &Coefficients, (x, y): (usize, usize), count: usize) -> usize {
+        let count = count.min(self.blank as usize);
+        if count == 0 {
+            return 0;
+        }
+        let untouched = match self.step {
+            Step::AcFirst => count,
+            Step::AcRefine => {
+                let band = scan::band(self.scan.band.0, self.scan.band.1);
+                let blocks = all.present.iter().skip(y * all.stride + x).take(count);
+                blocks.take_while(|&&present| present & band == 0).count()
+            }
+            _ => 0,
+        };
+        self.blank -= untouched as u32;
+        untouched
+    }
+
     fn block(
         &mut self,
         bits: &mut Bits<'_>,
         part: usize,
-        tables: (Option<&Table>, Option<&Table>),
         coefficients: &mut Coefficients,
         (x, y): (usize, usize),
     ) -> Result<()> {
-        let block = &mut coefficients.blocks[y * coefficients.stride + x];
-        let Scan { band, high, low, .. } = *self.scan;
+        let at = y * coefficients.stride + x;
+        let block = &mut coefficients.blocks[at];
+        let (_, dc, ac) = self.scan.components[part];
+        let Scan { band, low, .. } = *self.scan;
         let prediction = &mut self.predictions[part & 3];
-        match tables {
-            (Some(dc), Some(ac)) if !self.progressive => {
+        match self.step {
+            Step::Sequential => {
+                let tables = (self.tables.dc(dc)?, self.tables.ac(ac)?);
                 // Dequantised later, like the progressive ones.
-                scan::sequential(bits, (dc, ac), &[1; 64], prediction, block).map(drop)
+                scan::sequential(bits, tables, &[1; 64], prediction, block).map(drop)
             }
-            (Some(dc), _) => scan::dc_first(bits, dc, low, prediction, block),
-            (None, Some(ac)) if high == 0 => {
-                scan::ac_first(bits, ac, band, low, &mut self.blank, block)
-            }
-            (None, Some(ac)) => scan::ac_refine(bits, ac, band, low, &mut self.blank, block),
-            (None, None) => {
+            Step::DcFirst => scan::dc_first(bits, self.tables.dc(dc)?, low, prediction, block),
+            Step::DcRefine => {
                 scan::dc_refine(bits, low, block);
                 Ok(())
+            }
+            Step::AcFirst => {
+                let block = (block, &mut coefficients.present[at]);
+                scan::ac_first(bits, self.tables.ac(ac)?, band, low, &mut self.blank, block)
+            }
+            Step::AcRefine => {
+                let block = (block, &mut coefficients.present[at]);
+                scan::ac_refine(bits, self.tables.ac(ac)?, band, low, &mut self.blank, block)
             }
         }
     }
