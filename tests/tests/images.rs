@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -227,6 +226,7 @@ fn cost(files: &[PathBuf], max_decoded_bytes: usize, decodes: bool) -> (u64, Dur
 }
 
 #[cfg(target_os = "linux")]
+#[allow(clippy::print_stdout, reason = "the test that started this process reads it")]
 fn decode_and_print_the_cost(task: &str) {
     let mut lines = task.lines();
     let max_decoded_bytes = lines.next().unwrap().parse().unwrap();
@@ -243,8 +243,7 @@ fn decode_and_print_the_cost(task: &str) {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields = stat.rsplit(") ").next().unwrap().split(' ').skip(11).take(2);
     let hundredths: u64 = fields.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-    writeln!(std::io::stdout(), "\ntook {} {hundredths}", peak.trim().trim_end_matches(" kB"))
-        .unwrap();
+    println!("\ntook {} {hundredths}", peak.trim().trim_end_matches(" kB"));
 }
 
 #[cfg(target_os = "linux")]
