@@ -80,6 +80,16 @@ fn extend(raw: u32, size: u32) -> i32 {
     if raw < 1 << (size - 1) { raw - (1 << size) + 1 } else { raw }
 }
 
+/// How many bytes of 0xff come first: one as a rule, a whole file's worth if somebody means harm.
+fn leading_ones(bytes: &[u8]) -> usize {
+    let mut whole = 0;
+    if bytes.starts_with(&[0xff; 8]) {
+        let all_ones = |chunk: &&[u8; 32]| chunk.iter().fold(0xff, |all, byte| all & byte) == 0xff;
+        whole = 32 * bytes.as_chunks::<32>().0.iter().take_while(all_ones).count();
+    }
+    whole + bytes[whole..].iter().take_while(|&&byte| byte == 0xff).count()
+}
+
 /// What comes next in the AC part of a block.
 pub(super) enum Ac {
     /// This many zeros, then this number.
@@ -178,7 +188,7 @@ impl<'a> Bits<'a> {
     /// The next byte, or nothing if the data ends before it.
     fn next_byte(&mut self) -> Option<u8> {
         let rest = self.data.get(self.position..)?;
-        let fill = rest.iter().take_while(|&&byte| byte == 0xff).count();
+        let fill = leading_ones(rest);
         match (fill, rest.get(fill)?) {
             (0, &byte) => {
                 self.position += 1;
