@@ -34,7 +34,7 @@ impl Address {
     }
 
     /// The URL with its secrets: for the request, not for people.
-    #[cfg(any(feature = "download", feature = "image-url"))]
+    #[cfg(feature = "download")]
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
