@@ -35,6 +35,15 @@ const READ_BYTES: usize = 1 << 18;
 /// with some room for other keys.
 const MAX_LINE_BYTES: u64 = 6 * limits::MAX_TEXT_BYTES as u64 + (1 << 20);
 
+/// The error for a file that cannot be read.
+pub(crate) fn cannot_read(path: &Path, e: io::Error) -> Error {
+    let kind = match e.kind() {
+        io::ErrorKind::NotFound => ErrorKind::NotFound,
+        _ => ErrorKind::Io,
+    };
+    Error::new(kind, format!("cannot read {}: {e}", path.display())).with_source(e)
+}
+
 /// Texts in chunks: as many as are there, so that a slow stream is answered line by line and a fast
 /// one in full chunks.
 pub(crate) struct Chunks {
@@ -51,13 +60,7 @@ impl Chunks {
         let (reader, total): (Box<dyn Read + Send>, _) = if standard {
             (Box::new(io::stdin()), None)
         } else {
-            let cannot_read = |e: io::Error| {
-                let kind = match e.kind() {
-                    io::ErrorKind::NotFound => ErrorKind::NotFound,
-                    _ => ErrorKind::Io,
-                };
-                Error::new(kind, format!("cannot read {}: {e}", path.display()))
-            };
+            let cannot_read = |e: io::Error| cannot_read(path, e);
             let file = File::open(path).map_err(cannot_read)?;
             let total = file.metadata().ok().filter(|m| m.is_file()).map(|m| m.len());
             (Box::new(file), total)

@@ -9,6 +9,8 @@ use isovec::{Error, ErrorKind, ImageEmbedder, Result, TextEmbedder};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::input::cannot_read;
+
 /// One line.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Pair {
@@ -32,13 +34,7 @@ pub(crate) struct Vectors {
 
 /// Reads all lines; errors name the line.
 pub(crate) fn read(path: &Path) -> Result<Vec<Pair>> {
-    let cannot = |e: std::io::Error| {
-        let kind = match e.kind() {
-            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-            _ => ErrorKind::Io,
-        };
-        Error::new(kind, format!("cannot read {}: {e}", path.display())).with_source(e)
-    };
+    let cannot = |e| cannot_read(path, e);
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut pairs = Vec::new();
     for (number, line) in BufReader::new(File::open(path).map_err(cannot)?).lines().enumerate() {

@@ -12,7 +12,7 @@ use isovec_core::{
 };
 use ndarray::Array2;
 
-use crate::arrays::array_of;
+use crate::batch::{all_of, array_of};
 use crate::folder::cannot_read;
 use crate::open::EmbedderBuilder;
 use crate::pool::Pool;
@@ -76,7 +76,7 @@ impl ImageEmbedder {
     /// # Errors
     ///
     /// Those of [`isovec_core::ImageEmbedder::embed`].
-    pub fn embed<'a>(&self, file: impl Into<HashedBytes<'a>>) -> Result<ImageEmbedding> {
+    pub fn embed(&self, file: &[u8]) -> Result<ImageEmbedding> {
         self.core.embed(file)
     }
 
@@ -89,7 +89,7 @@ impl ImageEmbedder {
     pub fn embed_file(&self, path: impl AsRef<Path>) -> Result<ImageEmbedding> {
         let path = path.as_ref();
         let file = read_image(path, self.core.limits())?;
-        self.core.embed(file).map_err(|e| e.context(path.display()))
+        self.core.embed(&file).map_err(|e| e.context(path.display()))
     }
 
     /// The vectors of image files' bytes, in their order.
@@ -98,10 +98,7 @@ impl ImageEmbedder {
     ///
     /// That of the first file that has none, naming its index.
     pub fn embed_batch<T: AsRef<[u8]> + Sync>(&self, files: &[T]) -> Result<Vec<ImageEmbedding>> {
-        let name = |(index, result): (usize, Result<ImageEmbedding>)| {
-            result.map_err(|e| e.context(format_args!("image {index}")))
-        };
-        self.embed_each(files).into_iter().enumerate().map(name).collect()
+        all_of(self.embed_each(files), "image")
     }
 
     /// A result for each of the image files' bytes, in their order: one that fails does not fail the
@@ -138,7 +135,7 @@ impl ImageEmbedder {
     pub fn embed_url(&self, url: &str, fetcher: &crate::ImageFetcher) -> Result<ImageEmbedding> {
         let file = fetcher.fetch_blocking(url)?;
         // Secrets of an address stay out of errors.
-        self.core.embed(file).map_err(|e| e.context(crate::net::address::Address::new(url)))
+        self.core.embed(&file).map_err(|e| e.context(crate::net::address::Address::new(url)))
     }
 
     /// The vectors of image files' bytes as one array of the shape `[images, dims]`.

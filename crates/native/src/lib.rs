@@ -33,7 +33,7 @@
 //! | `ISOVEC_MODEL_SOURCE` | a local folder to copy models from, before any download |
 //! | `ISOVEC_MODELS` | a manifest of further models, in TOML |
 
-mod arrays;
+mod batch;
 mod clip;
 #[cfg(feature = "image-url")]
 pub mod fetch;

@@ -7,7 +7,7 @@ use isovec_core::{
 };
 use ndarray::Array2;
 
-use crate::arrays::array_of;
+use crate::batch::{all_of, array_of};
 use crate::open::EmbedderBuilder;
 use crate::pool::Pool;
 
@@ -90,10 +90,7 @@ impl TextEmbedder {
     ///
     /// That of the first text that has none, naming its index.
     pub fn embed_batch<T: AsRef<str> + Sync>(&self, texts: &[T]) -> Result<Vec<Embedding>> {
-        let name = |(index, result): (usize, Result<Embedding>)| {
-            result.map_err(|e| e.context(format_args!("text {index}")))
-        };
-        self.embed_each(texts).into_iter().enumerate().map(name).collect()
+        all_of(self.embed_each(texts), "text")
     }
 
     /// A result for each of `texts`, in their order: one that fails does not fail the others.

@@ -12,6 +12,7 @@ use crate::args::{
     FuseCommand, FuseEmbedArgs, FuseFitArgs, FuseModelArgs, ImageModelArgs, ModelArgs,
 };
 use crate::destination::Destination;
+use crate::input::cannot_read;
 use crate::output::{self, Facts, Record};
 use crate::pairs::{self, Models, Opened, Pair, Vectors};
 
@@ -202,13 +203,7 @@ fn open_images(context: &Context, model: &str) -> Result<ImageEmbedder> {
 }
 
 fn read(path: &Path) -> Result<Fusion> {
-    let bytes = std::fs::read(path).map_err(|e| {
-        let kind = match e.kind() {
-            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-            _ => ErrorKind::Io,
-        };
-        Error::new(kind, format!("cannot read {}: {e}", path.display())).with_source(e)
-    })?;
+    let bytes = std::fs::read(path).map_err(|e| cannot_read(path, e))?;
     Fusion::from_safetensors(&bytes).map_err(|e| e.context(path.display()))
 }
 

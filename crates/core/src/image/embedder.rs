@@ -130,16 +130,16 @@ impl ImageEmbedder {
     /// [`NonFinite`](ErrorKind::NonFinite) and [`ZeroVector`](ErrorKind::ZeroVector) for an output
     /// that is no vector; [`Inference`](ErrorKind::Inference) and
     /// [`EnginePanic`](ErrorKind::EnginePanic) if the engine failed.
-    pub fn embed<'a>(&self, file: impl Into<HashedBytes<'a>>) -> Result<ImageEmbedding> {
-        let file = file.into();
-        let pixels = self.preprocess(file.bytes())?;
+    pub fn embed(&self, file: &[u8]) -> Result<ImageEmbedding> {
+        let pixels = self.preprocess(file)?;
         Ok(ImageEmbedding {
             vector: self.embed_pixels(&pixels.data)?,
             width: pixels.width,
             height: pixels.height,
             format: pixels.format,
             bytes: pixels.bytes,
-            sha256: file.sha256().to_owned(),
+            // Last: a file over the limits is not even hashed.
+            sha256: HashedBytes::from(file).sha256().to_owned(),
         })
     }
 

@@ -1,7 +1,15 @@
-//! Vectors as rows of one array.
+//! What becomes of the results of a batch.
 
 use isovec_core::{Error, ErrorKind, Result};
 use ndarray::Array2;
+
+/// All results, or the first error, which then names what it was of by its index.
+pub(crate) fn all_of<T>(results: Vec<Result<T>>, what: &str) -> Result<Vec<T>> {
+    let name = |(index, result): (usize, Result<T>)| {
+        result.map_err(|e| e.context(format_args!("{what} {index}")))
+    };
+    results.into_iter().enumerate().map(name).collect()
+}
 
 /// The vectors as an array of the shape `[vectors, dims]`.
 pub(crate) fn array_of<'a>(
