@@ -99,6 +99,8 @@ error_kinds! {
     TimedOut => "timed_out",
     /// The caller cancelled.
     Cancelled => "cancelled",
+    /// There was not the memory for the work, where that can be told: in a browser or in Node.
+    OutOfMemory => "out_of_memory",
 }
 
 impl Error {
@@ -179,7 +181,7 @@ mod tests {
             "invalid_model invalid_tokenizer invalid_config invalid_image unsupported_format \
              invalid_fusion invalid_input too_large dimension_mismatch inference non_finite \
              zero_vector engine_panic not_found hash_mismatch io network offline \
-             forbidden_address timed_out cancelled"
+             forbidden_address timed_out cancelled out_of_memory"
         );
     }
 

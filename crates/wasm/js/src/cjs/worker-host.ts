@@ -1,0 +1,5 @@
+import "./platform.js";
+
+import { serveParent } from "../worker/node-host.js";
+
+serveParent();

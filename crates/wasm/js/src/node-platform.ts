@@ -1,0 +1,3 @@
+import { setNodePlatform } from "./node/platform.js";
+
+setNodePlatform(new URL("./wasm/isovec_bg.wasm", import.meta.url));

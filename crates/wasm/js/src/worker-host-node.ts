@@ -1,0 +1,5 @@
+import "./node-platform.js";
+
+import { serveParent } from "./worker/node-host.js";
+
+serveParent();

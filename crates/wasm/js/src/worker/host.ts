@@ -1,0 +1,97 @@
+import * as api from "../common.js";
+import { toIsovecError } from "../errors.js";
+import { type Answer, type Ask, type EventName, plainError, type Port } from "./protocol.js";
+
+/** Anything with methods, by name. */
+type Methods = Readonly<Record<string, (...args: unknown[]) => unknown>>;
+
+const CREATE: Readonly<Record<string, readonly string[]>> = {
+  TextEmbedder: ["load", "fromBytes"],
+  ClipTextEmbedder: ["load", "fromBytes"],
+  ImageEmbedder: ["load", "fromBytes"],
+  Fusion: ["concat", "untrained", "fromSafetensors"],
+};
+const METHODS = ["embed", "embedBatch", "tokenize", "fuse"];
+
+/** Serves one page: keeps the objects that it makes, and calls them. */
+export function serve(port: Port<Answer, Ask>): void {
+  const objects = new Map<number, { dispose(): void }>();
+  const running = new Map<number, AbortController>();
+  let lastObject = 0;
+
+  async function perform(ask: Ask, signal: AbortSignal): Promise<Omit<Answer, "id">> {
+    switch (ask.do) {
+      case "init":
+        await api.init(ask.wasm);
+        return { value: undefined };
+      case "function":
+        await api.init();
+        return { value: await (api as unknown as Methods)[ask.name]?.(...ask.args) };
+      case "create": {
+        if (!CREATE[ask.class]?.includes(ask.how)) {
+          throw new TypeError(`no ${ask.class}.${ask.how}`);
+        }
+        const args = ask.args.map((arg) => revive(arg, ask.id, signal));
+        const made = await (api[ask.class] as unknown as Methods)[ask.how]?.(...args);
+        lastObject += 1;
+        objects.set(lastObject, made as { dispose(): void });
+        // Its plain properties: `dims`, `fingerprint` and the like.
+        return { object: lastObject, value: { ...(made as object) } };
+      }
+      case "call": {
+        const object = objects.get(ask.object);
+        if (object === undefined || !METHODS.includes(ask.method)) {
+          throw new TypeError(`no object ${ask.object} with a method ${ask.method}`);
+        }
+        const args = ask.args.map((arg) => revive(arg, ask.id, signal));
+        return { value: await (object as unknown as Methods)[ask.method]?.(...args) };
+      }
+      default:
+        return { value: undefined };
+    }
+  }
+
+  /** Options as the page had them: with callbacks and a signal. */
+  function revive(arg: unknown, id: number, signal: AbortSignal): unknown {
+    if (typeof arg !== "object" || arg === null || Array.isArray(arg)) return arg;
+    const options = arg as Record<string, unknown>;
+    if (options["signal"] === true) options["signal"] = signal;
+    for (const event of ["onProgress", "onWarning"] satisfies EventName[]) {
+      if (options[event] !== true) continue;
+      options[event] = (value: unknown) => {
+        const plain = value instanceof api.IsovecError ? plainError(value) : value;
+        port.send({ id, event, value: plain });
+      };
+    }
+    return options;
+  }
+
+  port.onMessage((ask) => {
+    if (ask.do === "abort") return running.get(ask.id)?.abort();
+    if (ask.do === "dispose") {
+      objects.get(ask.object)?.dispose();
+      objects.delete(ask.object);
+      return;
+    }
+    const controller = new AbortController();
+    running.set(ask.id, controller);
+    perform(ask, controller.signal)
+      .then(
+        (answer) => {
+          const transfer = "value" in answer ? buffersOf(answer.value) : [];
+          port.send({ id: ask.id, ...answer } as Answer, transfer);
+        },
+        (thrown: unknown) => {
+          port.send({ id: ask.id, error: plainError(toIsovecError(thrown, "invalid_input")) });
+        },
+      )
+      .finally(() => running.delete(ask.id));
+  });
+}
+
+/** The memory of arrays in a result. Results are copies, so it can be handed over. */
+function buffersOf(value: unknown): ArrayBuffer[] {
+  if (ArrayBuffer.isView(value)) return [value.buffer as ArrayBuffer];
+  if (typeof value !== "object" || value === null) return [];
+  return Object.values(value).flatMap(buffersOf);
+}

@@ -1,0 +1,134 @@
+import type { BatchOptions } from "../batch.js";
+import type { FusionFacts, FusionInput, FusionLike } from "../fusion.js";
+import type { ImageEmbedderLike, ImageEmbedding, ImageInput } from "../image.js";
+import type { PromptOptions, TextEmbedderLike, TextEmbedding, Tokens } from "../text.js";
+import { absolute, type Client } from "./client.js";
+import type { ClassName, FunctionName } from "./protocol.js";
+import type {
+  FusionFactory,
+  ImageEmbedderFactory,
+  IsovecWorker,
+  TextEmbedderFactory,
+  WorkerOptions,
+} from "./types.js";
+
+/** Makes an object in the worker, and what stands for it on the page. */
+async function create<T>(
+  client: Client,
+  className: ClassName,
+  how: string,
+  args: readonly unknown[],
+  wrap: (remote: Remote, facts: unknown) => T,
+): Promise<T> {
+  const { object, value } = await client.ask({ do: "create", class: className, how, args });
+  return wrap(new Remote(client, object ?? 0), value);
+}
+
+/** An object in a worker. */
+class Remote {
+  #disposed = false;
+
+  constructor(
+    readonly client: Client,
+    readonly object: number,
+  ) {
+    client.watch(this, object);
+  }
+
+  async call(method: string, ...args: unknown[]): Promise<unknown> {
+    const question = { do: "call", object: this.object, method, args } as const;
+    return (await this.client.ask(question)).value;
+  }
+
+  dispose(): void {
+    if (!this.#disposed) this.client.dispose(this.object);
+    this.#disposed = true;
+  }
+}
+
+type TextFacts = Pick<TextEmbedderLike, "spec" | "dims" | "maxTokens" | "fingerprint">;
+type ImageFacts = Pick<ImageEmbedderLike, "spec" | "dims" | "fingerprint">;
+
+function textModel(remote: Remote, facts: unknown): TextEmbedderLike {
+  return {
+    ...(facts as TextFacts),
+    embed: (text: string, options: PromptOptions = {}) =>
+      remote.call("embed", text, options) as Promise<TextEmbedding>,
+    embedBatch: (texts: readonly string[], options: BatchOptions & PromptOptions = {}) =>
+      remote.call("embedBatch", texts, options) as Promise<TextEmbedding[]>,
+    tokenize: (text: string) => remote.call("tokenize", text) as Promise<Tokens>,
+    ...disposal(remote),
+  };
+}
+
+function imageModel(remote: Remote, facts: unknown): ImageEmbedderLike {
+  return {
+    ...(facts as ImageFacts),
+    embed: (image: ImageInput) => remote.call("embed", image) as Promise<ImageEmbedding>,
+    embedBatch: (images: readonly ImageInput[], options: BatchOptions = {}) =>
+      remote.call("embedBatch", images, options) as Promise<ImageEmbedding[]>,
+    ...disposal(remote),
+  };
+}
+
+function fusion(remote: Remote, facts: unknown): FusionLike {
+  return {
+    ...(facts as FusionFacts),
+    fuse: (input: FusionInput) =>
+      remote.call("fuse", input) as Promise<Float32Array<ArrayBuffer>>,
+    ...disposal(remote),
+  };
+}
+
+function disposal(remote: Remote) {
+  const dispose = () => remote.dispose();
+  return { dispose, [Symbol.dispose]: dispose };
+}
+
+/** The interface of the package, in the worker at the other end of `client`. */
+export function remoteApi(
+  client: Client,
+  { wasm }: WorkerOptions,
+  terminate: () => void,
+): IsovecWorker {
+  const text = (name: "TextEmbedder" | "ClipTextEmbedder"): TextEmbedderFactory => ({
+    load: (model, options = {}) => create(client, name, "load", [model, options], textModel),
+    fromBytes: (bytes) => create(client, name, "fromBytes", [bytes], textModel),
+  });
+  const ImageEmbedder: ImageEmbedderFactory = {
+    load: (model, options = {}) =>
+      create(client, "ImageEmbedder", "load", [model, options], imageModel),
+    fromBytes: (bytes) => create(client, "ImageEmbedder", "fromBytes", [bytes], imageModel),
+  };
+  const makeFusion = (how: string, arg: unknown) => create(client, "Fusion", how, [arg], fusion);
+  const Fusion: FusionFactory = {
+    concat: (sizes) => makeFusion("concat", sizes),
+    untrained: (sizes) => makeFusion("untrained", sizes),
+    fromSafetensors: (bytes) => makeFusion("fromSafetensors", bytes),
+  };
+  // What the function of this name returns is known to TypeScript from IsovecWorker.
+  const run = async <T>(name: FunctionName, ...args: unknown[]): Promise<T> =>
+    (await client.ask({ do: "function", name, args })).value as T;
+
+  // First of all, so that everything else finds the module it should use.
+  const source = wasm === undefined || wasm instanceof WebAssembly.Module ? wasm : absolute(wasm);
+  const started = client.ask({ do: "init", wasm: source });
+  started.catch(() => {}); // Whoever asks for something hears of it.
+
+  return {
+    TextEmbedder: text("TextEmbedder"),
+    ClipTextEmbedder: text("ClipTextEmbedder"),
+    ImageEmbedder,
+    Fusion,
+    init: async () => void (await started),
+    models: () => run("models"),
+    version: () => run("version"),
+    cosineSimilarity: (a, b) => run("cosineSimilarity", a, b),
+    dot: (a, b) => run("dot", a, b),
+    l2Normalize: (vector) => run("l2Normalize", vector),
+    topK: (query, vectors, k) => run("topK", query, vectors, k),
+    zeroShot: (image, labels, logitScale) => run("zeroShot", image, labels, logitScale),
+    terminate,
+    [Symbol.dispose]: terminate,
+  };
+}

@@ -1,0 +1,130 @@
+// R39 and R41: after a trap, and when memory runs out.
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { cosineSimilarity, IsovecError, TextEmbedder } from "isovec";
+import { createWorker } from "isovec/worker";
+
+import { CRASHES, crashingBytes, RUNS } from "./lib/crash.mjs";
+import { FOLDERS } from "./lib/prepare.mjs";
+import { memoryCache, tinySpec } from "./lib/server.mjs";
+
+async function read(path) {
+  const [folder, ...rest] = path.split("/");
+  return new Uint8Array(await readFile(join(FOLDERS[folder], ...rest)));
+}
+
+const bytes = await crashingBytes(read);
+const CRASHED = { name: "IsovecError", code: "crashed", message: /panicked at .*gather/ };
+
+test("a trap is reported with what the engine said, and the next call starts anew", async () => {
+  const model = await TextEmbedder.fromBytes({ ...bytes, keepBytes: true });
+  const before = await model.embed(RUNS);
+  for (let i = 0; i < 5; i++) {
+    await assert.rejects(model.embed(CRASHES), CRASHED);
+    assert.deepEqual((await model.embed(RUNS)).vector, before.vector);
+  }
+  await assert.rejects(model.embed(CRASHES), CRASHED);
+  // Several at once, on a model that is down.
+  const all = await Promise.all([1, 2, 3].map(() => model.embed(RUNS)));
+  for (const { vector } of all) assert.deepEqual(vector, before.vector);
+  model.dispose();
+});
+
+test("other models and functions do not notice", async () => {
+  const other = await TextEmbedder.fromBytes({
+    spec: bytes.spec,
+    model: bytes.model,
+    tokenizer: await read("models/mean-opset11/tokenizer.json"),
+  });
+  const model = await TextEmbedder.fromBytes(bytes);
+  const { vector } = await other.embed("hello world");
+  await assert.rejects(model.embed(CRASHES), CRASHED);
+  assert.deepEqual((await other.embed("hello world")).vector, vector);
+  assert.equal(cosineSimilarity([1, 0], [1, 0]), 1);
+  other.dispose();
+});
+
+test("without the bytes, the error says what to do", async () => {
+  const model = await TextEmbedder.fromBytes(bytes);
+  await assert.rejects(model.embed(CRASHES), CRASHED);
+  for (let i = 0; i < 2; i++) {
+    await assert.rejects(model.embed(RUNS), { code: "crashed", message: /keepBytes/ });
+  }
+  model.dispose();
+  await assert.rejects(model.embed(RUNS), { code: "disposed" });
+});
+
+test("a batch fails as a whole, and a crashed model can be disposed of", async () => {
+  const model = await TextEmbedder.fromBytes({ ...bytes, keepBytes: true });
+  await assert.rejects(model.embedBatch([RUNS, CRASHES, RUNS]), CRASHED);
+  model.dispose();
+  model[Symbol.dispose]();
+});
+
+test("a model that was loaded is read again from the cache", async () => {
+  const spec = { ...tinySpec(), name: "mismatched" };
+  const [, tokenizer] = spec.variants.fp32.files;
+  tokenizer.builds[0].size = bytes.tokenizer.length;
+  tokenizer.builds[0].sha256 = createHash("sha256").update(bytes.tokenizer).digest("hex");
+  const cache = memoryCache();
+  cache.files.set("mismatched/onnx/model.onnx", bytes.model);
+  cache.files.set("mismatched/tokenizer.json", bytes.tokenizer);
+  const model = await TextEmbedder.load(spec, { cache, signal: AbortSignal.timeout(60_000) });
+  const { vector } = await model.embed(RUNS);
+  await assert.rejects(model.embed(CRASHES), CRASHED);
+  assert.deepEqual((await model.embed(RUNS)).vector, vector);
+
+  await assert.rejects(model.embed(CRASHES), CRASHED);
+  cache.files.clear();
+  await assert.rejects(model.embed(RUNS), { code: "not_found", message: /cannot be loaded anew/ });
+  cache.files.set("mismatched/onnx/model.onnx", bytes.model);
+  cache.files.set("mismatched/tokenizer.json", bytes.tokenizer);
+  assert.deepEqual((await model.embed(RUNS)).vector, vector, "and works when they are back");
+  model.dispose();
+});
+
+test("in a worker it is the same", async () => {
+  const worker = createWorker();
+  const model = await worker.TextEmbedder.fromBytes({ ...bytes, keepBytes: true });
+  const { vector } = await model.embed(RUNS);
+  await assert.rejects(model.embed(CRASHES), CRASHED);
+  assert.deepEqual((await model.embed(RUNS)).vector, vector);
+  worker.terminate();
+});
+
+test("a model that does not fit into 4 GiB is out_of_memory, and the process lives", async () => {
+  const { model, spec } = bytes;
+  const tokenizer = await read("models/mean-opset11/tokenizer.json");
+  for (const size of [2040 * 2 ** 20, 3900 * 2 ** 20]) {
+    await assert.rejects(TextEmbedder.fromBytes({ spec, tokenizer, model: padded(model, size) }), (e) => {
+      assert.ok(e instanceof IsovecError);
+      assert.ok(["out_of_memory", "too_large"].includes(e.code), `${e.code}: ${e.message}`);
+      return true;
+    });
+  }
+  const small = await TextEmbedder.fromBytes({ spec, tokenizer, model });
+  assert.equal((await small.embed("hello world")).vector.length, 32);
+  small.dispose();
+});
+
+/** The model with one more tensor of `size` bytes, which nothing uses. */
+function padded(model, size) {
+  const varint = (n) => {
+    const out = [];
+    for (; n > 127; n = Math.floor(n / 128)) out.push((n % 128) + 128);
+    return [...out, n];
+  };
+  const name = [...Buffer.from("padding")];
+  // TensorProto: dims, data_type (float), name, and last raw_data, whose bytes follow.
+  const tensor = [0x08, ...varint(size / 4), 0x10, 1, 0x42, name.length, ...name, 0x4a, ...varint(size)];
+  const graph = [0x2a, ...varint(tensor.length + size), ...tensor]; // GraphProto.initializer
+  const head = [0x3a, ...varint(graph.length + size), ...graph]; // ModelProto.graph, merged
+  const all = new Uint8Array(model.length + head.length + size);
+  all.set(model);
+  all.set(head, model.length);
+  return all;
+}

@@ -1,0 +1,13 @@
+// A model that crashes: a small one, with the tokenizer of MiniLM, whose ids go far beyond its table
+// of words. Only the empty text stays within it, and so has a vector. Plain JavaScript without
+// imports, for pages as well.
+export const CRASHES = "hello";
+export const RUNS = "";
+
+export async function crashingBytes(read) {
+  return {
+    spec: { name: "mismatched", dims: 32, max_tokens: 48, pooling: "mean" },
+    model: await read("models/mean-opset11/model.onnx"),
+    tokenizer: await read("store/all-MiniLM-L6-v2/tokenizer.json"),
+  };
+}
