@@ -57,7 +57,7 @@ impl ImageModel {
         &self,
         #[wasm_bindgen(unchecked_param_type = "Uint8Array")] file: &JsValue,
     ) -> Result<JsImageEmbedding> {
-        let image = self.0.embed(memory::bytes("file", file)?)?;
+        let image = self.0.embed(&memory::bytes("file", file)?)?;
         Ok(convert::object([
             ("vector", convert::floats(image.vector())),
             ("width", image.width.into()),
