@@ -58,6 +58,8 @@ impl Engine {
                 format!("the model is {length} bytes, over the cap of {}", limits::MAX_MODEL_BYTES),
             ));
         }
+        #[cfg(target_arch = "wasm32")]
+        isovec_kernels::enable();
         guarded("loading the model", || load(onnx, expected))
     }
 
