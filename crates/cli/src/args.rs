@@ -23,8 +23,10 @@ pub(crate) enum Command {
     EmbedImage(EmbedImageArgs),
     /// Print how alike two texts are: the cosine of their vectors
     Similarity(SimilarityArgs),
-    /// Find the texts of a file, or the images of a folder, that mean what a query means
+    /// Find the texts of a file or an index, or the images of a folder, that mean what a query means
     Search(SearchArgs),
+    /// Make an index of the texts of a file, to be searched here or in a browser
+    Index(IndexArgs),
     /// Say which of some labels fits an image best, without training
     Classify(ClassifyArgs),
     /// Make one vector of a text and an image
@@ -106,11 +108,21 @@ pub(crate) struct SearchArgs {
     /// What to look for
     pub(crate) query: String,
     /// The texts to search
-    #[arg(long, short, value_name = "FILE|-", required_unless_present = "images")]
+    #[arg(long, short, value_name = "FILE|-", required_unless_present_any = ["images", "index"])]
     pub(crate) input: Option<PathBuf>,
     /// One text per line, or one {"text": ...} per line
     #[arg(long, value_enum, default_value_t = InputFormat::Lines)]
     pub(crate) input_format: InputFormat,
+    /// An index to search, which `isovec index` wrote, with the model that it names
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "input", "input_format", "images", "html", "upright", "variant", "max_tokens",
+            "dimensions",
+        ]
+    )]
+    pub(crate) index: Option<PathBuf>,
     /// The images to search: a file, or a folder with all below it
     #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with_all = ["input", "input_format"])]
     pub(crate) images: Vec<PathBuf>,
@@ -126,7 +138,8 @@ pub(crate) struct SearchArgs {
     /// The form of the output
     #[arg(long, value_enum, default_value_t = SearchFormat::Table)]
     pub(crate) format: SearchFormat,
-    /// A model's name or folder; by default all-MiniLM-L6-v2, and for images clip-vit-base-patch32
+    /// A model's name or folder; by default all-MiniLM-L6-v2, for images clip-vit-base-patch32, and for an
+    /// index the one that it names
     #[arg(long, value_name = "NAME|DIR")]
     pub(crate) model: Option<String>,
     /// The weights to use: fp32, int8
@@ -141,6 +154,21 @@ pub(crate) struct SearchArgs {
     /// Use N threads instead of one for each core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct IndexArgs {
+    /// The texts
+    #[arg(long, short, value_name = "FILE|-")]
+    pub(crate) input: PathBuf,
+    /// One text per line, or one {"text": ...} per line, whose further keys are carried through
+    #[arg(long, value_enum, default_value_t = InputFormat::Lines)]
+    pub(crate) input_format: InputFormat,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Write the index to this file (safetensors); it appears when all went well
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Args, Debug)]

@@ -4,9 +4,11 @@ mod classify;
 mod embed;
 mod embed_image;
 mod fuse;
+mod index;
 mod models;
 mod search;
 mod search_images;
+mod search_index;
 mod similarity;
 
 use isovec::store::{CancelToken, FetchOptions};
@@ -40,8 +42,12 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Embed(args) => embed::run(&context, args),
         Command::Similarity(args) => similarity::run(&context, &args),
         Command::EmbedImage(args) => embed_image::run(&context, args),
-        Command::Search(args) if args.images.is_empty() => search::run(&context, args),
-        Command::Search(args) => search_images::run(&context, args),
+        Command::Search(args) => match &args.index {
+            Some(_) => search_index::run(&context, args),
+            None if args.images.is_empty() => search::run(&context, args),
+            None => search_images::run(&context, args),
+        },
+        Command::Index(args) => index::run(&context, args),
         Command::Classify(args) => classify::run(&context, &args),
         Command::Fuse(command) => fuse::run(&context, command),
         Command::Models(command) => models::run(&context, command),

@@ -17,6 +17,11 @@ impl Progress {
         Progress { quiet }
     }
 
+    /// Whether nothing is to be shown.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// A bar for downloads.
     pub(crate) fn download(&self) -> Download<'_> {
         Download { progress: self, bar: Mutex::new(None) }

@@ -69,12 +69,16 @@ error_kinds! {
     UnsupportedFormat => "unsupported_format",
     /// The bytes are not a usable file of a fusion.
     InvalidFusion => "invalid_fusion",
+    /// The bytes are not a usable file of a search index.
+    InvalidIndex => "invalid_index",
     /// An argument is outside of what the call accepts.
     InvalidInput => "invalid_input",
     /// The input is larger than a stated cap.
     TooLarge => "too_large",
     /// Two vectors, or a vector and a model, differ in the number of dimensions.
     DimensionMismatch => "dimension_mismatch",
+    /// Vectors were made by two models, or by one with two settings, and cannot be compared.
+    FingerprintMismatch => "fingerprint_mismatch",
     /// The engine failed while running a model that had loaded.
     Inference => "inference",
     /// The model gave NaN or infinity.
@@ -179,9 +183,9 @@ mod tests {
         assert_eq!(
             codes.join(" "),
             "invalid_model invalid_tokenizer invalid_config invalid_image unsupported_format \
-             invalid_fusion invalid_input too_large dimension_mismatch inference non_finite \
-             zero_vector engine_panic not_found hash_mismatch io network offline \
-             forbidden_address timed_out cancelled out_of_memory"
+             invalid_fusion invalid_index invalid_input too_large dimension_mismatch \
+             fingerprint_mismatch inference non_finite zero_vector engine_panic not_found \
+             hash_mismatch io network offline forbidden_address timed_out cancelled out_of_memory"
         );
     }
 

@@ -1,6 +1,7 @@
 //! What identifies a vector space: two vectors may be compared exactly if their fingerprints match.
 
 use std::fmt;
+use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
@@ -75,6 +76,43 @@ impl Fingerprint {
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+/// Reads what [`Display`](fmt::Display) writes: 64 lower-case hexadecimal digits.
+///
+/// ```
+/// use isovec_core::Fingerprint;
+///
+/// let fingerprint: Fingerprint = "0f".repeat(32).parse()?;
+/// assert_eq!(fingerprint.as_bytes(), &[15; 32]);
+/// assert!("0f".parse::<Fingerprint>().is_err());
+/// # Ok::<(), isovec_core::Error>(())
+/// ```
+impl FromStr for Fingerprint {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let digit = |c: u8| match c {
+            b'0'..=b'9' => Some(c - b'0'),
+            b'a'..=b'f' => Some(c - b'a' + 10),
+            _ => None,
+        };
+        let mut bytes = [0; 32];
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let right = rest.is_empty() && pairs.len() == bytes.len();
+        let read = bytes.iter_mut().zip(pairs).all(|(byte, &[high, low])| {
+            let value = digit(high).zip(digit(low)).map(|(high, low)| 16 * high + low);
+            *byte = value.unwrap_or_default();
+            value.is_some()
+        });
+        if right && read {
+            return Ok(Fingerprint(bytes));
+        }
+        Err(Error::new(
+            ErrorKind::InvalidInput,
+            "not a fingerprint, which has 64 lower-case hexadecimal digits",
+        ))
     }
 }
 

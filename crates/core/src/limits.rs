@@ -47,6 +47,10 @@ pub const MAX_JPEG_SCANS: usize = 200;
 /// The largest file of a fusion, in bytes (256 MiB; that of 384 and 512 into 768 is under 3 MiB).
 pub const MAX_FUSION_BYTES: usize = 256 << 20;
 
+/// The largest file of an index, in bytes (1 GiB: about 600,000 texts with vectors of 384 dimensions).
+/// Read, it takes as much again, which a browser's 4 GiB for one module must have room for.
+pub const MAX_INDEX_BYTES: usize = 1 << 30;
+
 /// The most entries of an untrained projection's matrix: its dimensions times those of text and
 /// image together (4,194,304; 768 x 896 is 688,128).
 ///

@@ -296,6 +296,22 @@ impl ModelSpec {
         })
     }
 
+    /// The name of the prompt for queries of a search. Models made for search name it so; others have
+    /// none.
+    pub fn query_prompt(&self) -> Option<&str> {
+        self.first_prompt(&["query"])
+    }
+
+    /// The name of the prompt for the texts that are searched, likewise.
+    pub fn passage_prompt(&self) -> Option<&str> {
+        self.first_prompt(&["passage", "document"])
+    }
+
+    fn first_prompt(&self, names: &[&str]) -> Option<&str> {
+        let found = names.iter().find_map(|name| self.prompts.get_key_value(*name));
+        found.map(|(name, _)| name.as_str())
+    }
+
     /// Checks that vectors of this model and of `other` may be compared: that both name one `space`.
     ///
     /// # Errors
@@ -447,7 +463,7 @@ fn yes() -> bool {
     true
 }
 
-fn is_plain_name(name: &str) -> bool {
+pub(crate) fn is_plain_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     !name.is_empty() && !name.starts_with('.') && name.bytes().all(plain)
 }

@@ -3,7 +3,9 @@
 use crate::engine::{Engine, Expected, Takes};
 use crate::pooling::{dimensions, finish};
 use crate::tokenizer::Tokenizer;
-use crate::{Error, ErrorKind, Fingerprint, HashedBytes, ModelKind, ModelSpec, Result, Tokens};
+use crate::{
+    Error, ErrorKind, Fingerprint, HashedBytes, IndexedBy, ModelKind, ModelSpec, Result, Tokens,
+};
 
 /// Turns texts into vectors.
 ///
@@ -202,6 +204,12 @@ impl TextEmbedder {
     /// The facts of the model.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec
+    }
+
+    /// What a [`SearchIndex`](crate::SearchIndex) of its vectors says about the model, which was loaded
+    /// in this variant.
+    pub fn indexed_by(&self, variant: Option<&str>) -> IndexedBy {
+        IndexedBy::of(&self.spec, variant, self.fingerprint, self.max_tokens, self.dims)
     }
 
     fn embed_tokens(&self, tokens: &Tokens) -> Result<Embedding> {

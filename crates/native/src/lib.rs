@@ -16,6 +16,7 @@
 //! | [`ImageEmbedder`], [`ClipTextEmbedder`], [`Clip`] | images, and texts in their space |
 //! | [`Fusion`], [`mod@fit`] | a text and an image into one vector |
 //! | [`vector`] | compare, and search |
+//! | [`SearchIndex`] | texts with their vectors in a file, to be searched here or in a browser |
 //!
 //! # Features
 //!
@@ -60,8 +61,9 @@ pub use isovec_core::image::{
 pub use isovec_core::manifest::{Build, FileRole, FileSpec, Variant};
 pub use isovec_core::{
     Affine, BUILT_IN_MODELS, Embedding, Error, ErrorKind, Fingerprint, Fused, Fusion, FusionKind,
-    FusionWeights, HashedBytes, ImageEmbedding, ImageOptions, Manifest, ModelKind, ModelSpec,
-    Pooling, Result, TextOptions, Tokens, ZeroShot, limits, vector, zero_shot,
+    FusionWeights, HashedBytes, ImageEmbedding, ImageOptions, IndexedBy, Manifest, ModelKind,
+    ModelSpec, Pooling, Result, SearchIndex, TextOptions, Tokens, ZeroShot, limits, vector,
+    zero_shot,
 };
 pub use models::manifest;
 pub use open::{DEFAULT_VARIANT, EmbedderBuilder};

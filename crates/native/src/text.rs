@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use isovec_core::{
-    Embedding, Fingerprint, HashedBytes, ModelKind, ModelSpec, Result, TextOptions, Tokens,
+    Embedding, Fingerprint, HashedBytes, IndexedBy, ModelKind, ModelSpec, Result, TextOptions,
+    Tokens,
 };
 use ndarray::Array2;
 
@@ -146,6 +147,12 @@ impl TextEmbedder {
     /// The most tokens that are read of one text, special tokens included.
     pub fn max_tokens(&self) -> usize {
         self.core.max_tokens()
+    }
+
+    /// What a [`SearchIndex`](crate::SearchIndex) of its vectors says about the model, which was opened
+    /// in this variant.
+    pub fn indexed_by(&self, variant: Option<&str>) -> IndexedBy {
+        self.core.indexed_by(variant)
     }
 
     /// The facts of the model.

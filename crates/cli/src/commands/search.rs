@@ -3,6 +3,7 @@
 use std::io::{BufWriter, Write};
 
 use isovec::{Result, vector};
+use serde_json::{Map, Value};
 
 use super::{Context, cannot_write};
 use crate::args::{ModelArgs, SearchArgs, SearchFormat, TEXT_MODEL};
@@ -20,14 +21,11 @@ pub(crate) fn run(context: &Context, args: SearchArgs) -> Result<()> {
         dimensions: args.dimensions,
         threads: args.threads,
     })?;
-    let prompts = &model.spec().prompts;
-    let has = |name: &'static str| prompts.contains_key(name).then_some(name);
-    // Models made for search name their prompts so; the others have none.
-    let query = match has("query") {
+    let query = match model.spec().query_prompt() {
         Some(prompt) => model.embed_prompted(prompt, &args.query)?,
         None => model.embed(&args.query)?,
     };
-    let passage_prompt = has("passage").or(has("document"));
+    let passage_prompt = model.spec().passage_prompt();
     let bar = context.progress.texts(total);
     let (mut best, mut count) = (Vec::new(), 0u64);
     for chunk in chunks {
@@ -39,7 +37,7 @@ pub(crate) fn run(context: &Context, args: SearchArgs) -> Result<()> {
         for (text, result) in texts.into_iter().zip(results) {
             let embedding = result.map_err(|e| e.context(format_args!("text {count}")))?;
             let score = vector::dot(query.vector(), embedding.vector())?;
-            best.push(Found { index: count, score, text });
+            best.push(Found { index: count, score, text, extra: Map::new() });
             count += 1;
         }
         // Only the best are kept, so a file of any length fits into memory.
@@ -52,13 +50,16 @@ pub(crate) fn run(context: &Context, args: SearchArgs) -> Result<()> {
     print(args.format, &best).map_err(cannot_write)
 }
 
-struct Found {
-    index: u64,
-    score: f32,
-    text: String,
+/// A text that was found.
+pub(super) struct Found {
+    pub(super) index: u64,
+    pub(super) score: f32,
+    pub(super) text: String,
+    /// The further keys that came with it.
+    pub(super) extra: Map<String, Value>,
 }
 
-fn print(format: SearchFormat, best: &[Found]) -> std::io::Result<()> {
+pub(super) fn print(format: SearchFormat, best: &[Found]) -> std::io::Result<()> {
     let mut out = BufWriter::new(std::io::stdout());
     for found in best {
         match format {
@@ -72,10 +73,12 @@ fn print(format: SearchFormat, best: &[Found]) -> std::io::Result<()> {
                 )?;
             }
             SearchFormat::Jsonl => {
-                let line = serde_json::json!({
-                    "index": found.index, "score": found.score, "text": found.text,
-                });
-                writeln!(out, "{line}")?;
+                // Of two keys of one name ours counts.
+                let mut line = found.extra.clone();
+                line.insert("index".into(), found.index.into());
+                line.insert("score".into(), found.score.into());
+                line.insert("text".into(), found.text.as_str().into());
+                writeln!(out, "{}", Value::Object(line))?;
             }
         }
     }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use safetensors::SafeTensors;
 
 use super::*;
+use crate::tensor_file::{MAX_HEADER_BYTES, split};
 
 fn learned() -> Fusion {
     let side = |inputs: usize, first: f32| Affine {
