@@ -19,6 +19,7 @@ pub mod convert;
 pub mod error;
 pub mod fusion;
 pub mod image;
+pub mod index;
 pub mod info;
 mod memory;
 mod options;

@@ -62,12 +62,15 @@ pub fn top_k(
 ) -> Result<JsHits> {
     let query = memory::floats("query", query)?;
     let rows = memory::floats("rows", rows)?;
-    let hits = vector::top_k(&query, rows_of("rows", &rows, query.len())?, k)?;
+    Ok(hits(&vector::top_k(&query, rows_of("rows", &rows, query.len())?, k)?))
+}
+
+pub(crate) fn hits(hits: &[vector::Hit]) -> JsHits {
     let scores: Vec<f32> = hits.iter().map(|hit| hit.score).collect();
-    Ok(convert::object([
+    convert::object([
         ("indices", convert::indices(hits.iter().map(|hit| hit.index))),
         ("scores", convert::floats(&scores)),
-    ]))
+    ])
 }
 
 /// The vectors of `dims` dimensions that lie one after the other in `values`.

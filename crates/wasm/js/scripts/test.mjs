@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), ".."));
 
-const ALL = ["loader", "crash", "memory", "table", "package", "browser", "bundlers"];
+const ALL = ["loader", "crash", "memory", "table", "index", "package", "browser", "bundlers"];
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : ALL;
 // One file at a time: they measure memory, and the machine may be small.
 const args = ["--test", "--test-concurrency=1", "--test-reporter=spec"];

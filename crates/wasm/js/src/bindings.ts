@@ -59,6 +59,26 @@ export interface RawFusionModel extends RawModel {
   fuse(text?: Float32Array | null, image?: Float32Array | null): Float32Array;
 }
 
+export interface RawIndexModel extends RawModel {
+  readonly model: string;
+  readonly variant: string | undefined;
+  readonly kind: string;
+  readonly maxTokens: number;
+  readonly dimensions: number | undefined;
+  readonly queryPrompt: string | undefined;
+  readonly passagePrompt: string | undefined;
+  readonly length: number;
+  readonly items: string;
+  checkFingerprint(found: string): void;
+  search(query: Float32Array, k: number): RawHits;
+  vectors(): Float32Array;
+}
+
+export interface RawHits {
+  readonly indices: Uint32Array;
+  readonly scores: Float32Array;
+}
+
 export interface Bindings {
   readonly TextModel: new (
     specJson: string,
@@ -94,17 +114,16 @@ export interface Bindings {
     ): RawFusionModel;
     fromSafetensors(bytes: Uint8Array): RawFusionModel;
   };
+  readonly IndexModel: {
+    fromSafetensors(bytes: Uint8Array): RawIndexModel;
+  };
   builtInModels(): string;
   version(): string;
   sha256(bytes: Uint8Array): string;
   cosineSimilarity(a: Float32Array, b: Float32Array): number;
   dot(a: Float32Array, b: Float32Array): number;
   l2Normalize(vector: Float32Array): Float32Array;
-  topK(
-    query: Float32Array,
-    rows: Float32Array,
-    k: number,
-  ): { readonly indices: Uint32Array; readonly scores: Float32Array };
+  topK(query: Float32Array, rows: Float32Array, k: number): RawHits;
   zeroShot(
     image: Float32Array,
     labels: Float32Array,

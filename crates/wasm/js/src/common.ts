@@ -20,8 +20,17 @@ export {
   type ImageLimits,
   type ImageOptions,
 } from "./image.js";
+export type { IndexSource } from "./index-file.js";
 export type { LoadOptions, Progress } from "./loader.js";
 export type { WasmSource } from "./platform.js";
+export {
+  type IndexHit,
+  type IndexItem,
+  type IndexOptions,
+  type IndexSearchOptions,
+  SearchIndex,
+  type SearchIndexLike,
+} from "./search-index.js";
 export {
   type Build,
   type FileSpec,

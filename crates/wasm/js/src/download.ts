@@ -4,12 +4,14 @@ import { cancelled, checkCancelled, IsovecError } from "./errors.js";
 export interface DownloadOptions {
   /** The most bytes that are worth reading. */
   readonly limit: number;
+  /** Whether the content has about `limit` bytes, so that there is room for it at once. */
+  readonly ofKnownSize: boolean;
   /** Past the HTTP cache, which may be what holds a wrong content. */
   readonly fresh: boolean;
   readonly fetch: typeof fetch;
   readonly signal: AbortSignal | undefined;
-  /** Called with the bytes so far, for each piece. */
-  readonly received: (bytes: number) => void;
+  /** Called for each piece with the bytes so far and, as far as the server says it, in all. */
+  readonly received: (bytes: number, total: number) => void;
 }
 
 const PAUSES_MS = [300, 1500];
@@ -30,13 +32,13 @@ export async function download(
       if (!again) throw error;
     }
     await sleep(pause, options.signal);
-    options.received(0);
+    options.received(0, 0);
   }
   return await downloadOnce(url, options);
 }
 
 async function downloadOnce(url: string, options: DownloadOptions) {
-  const { limit, signal, received } = options;
+  const { limit, signal } = options;
   checkCancelled(signal, "the download");
   // Not called as a method: the fetch of browsers refuses any `this` but the window.
   const { fetch } = options;
@@ -50,7 +52,7 @@ async function downloadOnce(url: string, options: DownloadOptions) {
       response.body?.cancel().catch(() => {});
       throw statusError(url, response.status);
     }
-    return await readBody(response, limit, received);
+    return await readBody(response, options);
   } catch (error) {
     if (signal?.aborted) throw cancelled(signal, "the download");
     if (error instanceof IsovecError) throw error;
@@ -66,11 +68,12 @@ async function downloadOnce(url: string, options: DownloadOptions) {
 
 async function readBody(
   response: Response,
-  limit: number,
-  received: (bytes: number) => void,
+  { limit, ofKnownSize, received }: DownloadOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  // A hint only: of a compressed content it is another length.
+  const announced = Math.min(Number(response.headers.get("content-length")) || 0, limit);
   // One allocation: gathering pieces and joining them would need the file's size twice.
-  const bytes = new Uint8Array(limit + 1);
+  let bytes = new Uint8Array((ofKnownSize ? limit : announced || 1 << 20) + 1);
   let length = 0;
   if (response.body === null) return bytes.subarray(0, 0);
   const reader = response.body.getReader();
@@ -78,11 +81,17 @@ async function readBody(
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return bytes.subarray(0, length);
+      if (length + value.length > bytes.length && bytes.length <= limit) {
+        const larger = Math.max(2 * bytes.length, length + value.length);
+        const copy = new Uint8Array(Math.min(larger, limit + 1));
+        copy.set(bytes.subarray(0, length));
+        bytes = copy;
+      }
       const piece = value.subarray(0, bytes.length - length);
       bytes.set(piece, length);
       length += piece.length;
       if (length > limit) return bytes;
-      received(length);
+      received(length, Math.max(announced, length));
     }
   } finally {
     reader.cancel().catch(() => {});

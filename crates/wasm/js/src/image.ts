@@ -61,6 +61,8 @@ export interface ImageBytes extends ImageOptions {
 export interface ImageEmbedderLike {
   /** The model's facts. */
   readonly spec: ModelSpec;
+  /** The variant of its weights, if it was loaded by its name or a pinned spec. */
+  readonly variant: string | undefined;
   /** The number of dimensions of its vectors. */
   readonly dims: number;
   /** What identifies the vector space: vectors of one fingerprint can be compared. */
@@ -84,6 +86,7 @@ const MAX_IMAGE_BYTES = 10 << 20;
  */
 export class ImageEmbedder implements ImageEmbedderLike {
   readonly spec: ModelSpec;
+  readonly variant: string | undefined;
   readonly dims: number;
   readonly fingerprint: string;
   readonly #resource: Resource<RawImageModel>;
@@ -91,13 +94,14 @@ export class ImageEmbedder implements ImageEmbedderLike {
 
   private constructor(
     resource: Resource<RawImageModel>,
-    spec: ModelSpec,
+    source: ModelSource,
     facts: Pick<ImageEmbedderLike, "dims" | "fingerprint">,
     options: ImageOptions,
   ) {
     this.#resource = resource;
     this.#maxBytes = options.limits?.maxBytes ?? MAX_IMAGE_BYTES;
-    this.spec = spec;
+    this.spec = source.spec;
+    this.variant = source.variant;
     this.dims = facts.dims;
     this.fingerprint = facts.fingerprint;
   }
@@ -124,7 +128,7 @@ export class ImageEmbedder implements ImageEmbedderLike {
       (bindings, spec, files) => new bindings.ImageModel(spec, files.model, settings),
     );
     const facts = await resource.use(({ dims, fingerprint }) => ({ dims, fingerprint }));
-    return new ImageEmbedder(resource, source.spec, facts, options);
+    return new ImageEmbedder(resource, source, facts, options);
   }
 
   /**

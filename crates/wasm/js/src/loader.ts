@@ -33,6 +33,9 @@ export interface LoadOptions {
   readonly fetch?: typeof fetch;
 }
 
+/** The variant that is loaded where none is named. */
+export const DEFAULT_VARIANT = "fp32";
+
 /** The verified files of a model, by role. */
 export interface ModelFiles {
   readonly model: Uint8Array<ArrayBuffer>;
@@ -41,7 +44,7 @@ export interface ModelFiles {
 
 /** The files of a model, each with a pinned sha256, from the cache or where they are served. */
 export async function loadFiles(spec: ModelSpec, options: LoadOptions): Promise<ModelFiles> {
-  const files = variantFiles(spec, options.variant ?? "fp32");
+  const files = variantFiles(spec, options.variant ?? DEFAULT_VARIANT);
   const loader = new Loader(spec, files, options);
   const found = new Map<string, Uint8Array<ArrayBuffer>>();
   for (const file of files) found.set(file.role, await loader.load(file));
@@ -154,6 +157,7 @@ class Loader {
       const bytes = await download(source.url, {
         fresh,
         limit: largest(source.builds),
+        ofKnownSize: true,
         fetch: this.options.fetch ?? globalThis.fetch,
         signal: this.options.signal,
         received: (count) => this.#report(file, count),

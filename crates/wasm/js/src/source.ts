@@ -1,6 +1,6 @@
 import type { Bindings, RawObject } from "./bindings.js";
 import { IsovecError } from "./errors.js";
-import { type LoadOptions, loadFiles } from "./loader.js";
+import { DEFAULT_VARIANT, type LoadOptions, loadFiles } from "./loader.js";
 import { type Maker, noMaker, Resource } from "./resource.js";
 import { type ModelKind, type ModelSpec, resolveSpec } from "./spec.js";
 
@@ -13,6 +13,8 @@ export interface Files {
 /** A model before it is made: its spec, its files, and a way to have them again. */
 export interface ModelSource {
   readonly spec: ModelSpec;
+  /** The variant of a model that was loaded by its name. */
+  readonly variant: string | undefined;
   readonly files: Files;
   readonly again: (() => Promise<Files>) | undefined;
 }
@@ -27,7 +29,8 @@ export async function named(
   const files = await loadFiles(spec, options);
   // Nobody waits with a bar or a button when a model is loaded anew.
   const { onProgress: _, signal: __, ...quiet } = options;
-  return { spec, files, again: () => loadFiles(spec, quiet) };
+  const variant = options.variant ?? DEFAULT_VARIANT;
+  return { spec, variant, files, again: () => loadFiles(spec, quiet) };
 }
 
 /** A model whose files the caller has. */
@@ -40,7 +43,7 @@ export async function given(
   checkBytes("model", files.model);
   if (kind !== "image") checkBytes("tokenizer", files.tokenizer);
   const spec = await resolveSpec(model, kind);
-  return { spec, files, again: keepBytes ? constant(files) : undefined };
+  return { spec, variant: undefined, files, again: keepBytes ? constant(files) : undefined };
 }
 
 /** Makes a model's object inside of WebAssembly. */

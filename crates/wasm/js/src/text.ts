@@ -55,6 +55,8 @@ export interface TextBytes extends TextOptions {
 export interface TextEmbedderLike {
   /** The model's facts. */
   readonly spec: ModelSpec;
+  /** The variant of its weights, if it was loaded by its name or a pinned spec. */
+  readonly variant: string | undefined;
   /** The number of dimensions of its vectors. */
   readonly dims: number;
   /** The most tokens that are read of one text. */
@@ -78,6 +80,7 @@ type Facts = Pick<TextEmbedderLike, "dims" | "maxTokens" | "fingerprint">;
 
 abstract class TextModelBase<Raw extends RawClipTextModel> implements TextEmbedderLike {
   readonly spec: ModelSpec;
+  readonly variant: string | undefined;
   readonly dims: number;
   readonly maxTokens: number;
   readonly fingerprint: string;
@@ -85,9 +88,10 @@ abstract class TextModelBase<Raw extends RawClipTextModel> implements TextEmbedd
   readonly #resource: Resource<Raw>;
 
   /** @internal */
-  protected constructor(resource: Resource<Raw>, spec: ModelSpec, facts: Facts) {
+  protected constructor(resource: Resource<Raw>, source: ModelSource, facts: Facts) {
     this.#resource = resource;
-    this.spec = spec;
+    this.spec = source.spec;
+    this.variant = source.variant;
     this.dims = facts.dims;
     this.maxTokens = facts.maxTokens;
     this.fingerprint = facts.fingerprint;
@@ -183,7 +187,7 @@ export class TextEmbedder extends TextModelBase<RawTextModel> {
       (bindings, spec, files) =>
         new bindings.TextModel(spec, files.model, tokenizerOf(files), settings),
     );
-    return new TextEmbedder(resource, source.spec, await factsOf(resource));
+    return new TextEmbedder(resource, source, await factsOf(resource));
   }
 
   /** @internal */
@@ -224,7 +228,7 @@ export class ClipTextEmbedder extends TextModelBase<RawClipTextModel> {
       (bindings, spec, files) =>
         new bindings.ClipTextModel(spec, files.model, tokenizerOf(files), settings),
     );
-    return new ClipTextEmbedder(resource, source.spec, await factsOf(resource));
+    return new ClipTextEmbedder(resource, source, await factsOf(resource));
   }
 
   /** @internal */

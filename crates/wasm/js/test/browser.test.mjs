@@ -84,6 +84,18 @@ for (const [where, minilm] of [["page", true], ["worker", true], ["pool", false]
   });
 }
 
+for (const where of ["page", "worker", "pool"]) {
+  test(`an index: ${where}`, async (t) => {
+    // That of a file which is not there is an error in the console.
+    await onPage(async (page) => {
+      const results = await page.evaluate((w) => tests.index(w), where);
+      for (const { name, ok, detail } of results) {
+        await t.test(name, () => assert.ok(ok, detail));
+      }
+    }, { quiet: false });
+  });
+}
+
 test("the table: service worker", { timeout: 300_000 }, async (t) => {
   await onPage(async (page) => {
     const result = await page.evaluate(() => tests.serviceWorker());

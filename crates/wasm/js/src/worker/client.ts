@@ -1,3 +1,4 @@
+import { absolute } from "../address.js";
 import { cancelled, IsovecError } from "../errors.js";
 import { type Answer, type Ask, type EventName, type Port } from "./protocol.js";
 
@@ -135,12 +136,6 @@ function sendable(arg: unknown): unknown {
   }
   if (options["baseUrl"] !== undefined) options["baseUrl"] = absolute(options["baseUrl"]);
   return options;
-}
-
-/** An address that means the same in the worker, whose own address is another. */
-export function absolute(url: unknown): string {
-  const base = typeof document === "object" ? document.baseURI : globalThis.location?.href;
-  return base === undefined ? String(url) : new URL(String(url), base).href;
 }
 
 function isOptions(arg: unknown): arg is object {

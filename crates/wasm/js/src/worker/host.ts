@@ -1,6 +1,6 @@
 import * as api from "../common.js";
 import { toIsovecError } from "../errors.js";
-import { type Answer, type Ask, type EventName, plainError, type Port } from "./protocol.js";
+import { type Answer, type Ask, type EventName, type Made, plainError, type Port } from "./protocol.js";
 
 /** Anything with methods, by name. */
 type Methods = Readonly<Record<string, (...args: unknown[]) => unknown>>;
@@ -10,8 +10,9 @@ const CREATE: Readonly<Record<string, readonly string[]>> = {
   ClipTextEmbedder: ["load", "fromBytes"],
   ImageEmbedder: ["load", "fromBytes"],
   Fusion: ["concat", "untrained", "fromSafetensors"],
+  SearchIndex: ["open"],
 };
-const METHODS = ["embed", "embedBatch", "tokenize", "fuse"];
+const METHODS = ["embed", "embedBatch", "tokenize", "fuse", "search", "vectors"];
 
 /** Serves one page: keeps the objects that it makes, and calls them. */
 export function serve(port: Port<Answer, Ask>): void {
@@ -33,10 +34,7 @@ export function serve(port: Port<Answer, Ask>): void {
         }
         const args = ask.args.map((arg) => revive(arg, ask.id, signal));
         const made = await (api[ask.class] as unknown as Methods)[ask.how]?.(...args);
-        lastObject += 1;
-        objects.set(lastObject, made as { dispose(): void });
-        // Its plain properties: `dims`, `fingerprint` and the like.
-        return { object: lastObject, value: { ...(made as object) } };
+        return { object: keep(made), value: factsOf(made) };
       }
       case "call": {
         const object = objects.get(ask.object);
@@ -51,11 +49,35 @@ export function serve(port: Port<Answer, Ask>): void {
     }
   }
 
-  /** Options as the page had them: with callbacks and a signal. */
+  function keep(made: unknown): number {
+    lastObject += 1;
+    objects.set(lastObject, made as { dispose(): void });
+    return lastObject;
+  }
+
+  /** Its plain properties: `dims`, `fingerprint` and the like. */
+  function factsOf(made: unknown): object {
+    const facts = { ...(made as object) };
+    if (!(made instanceof api.SearchIndex)) return facts;
+    const { embedder } = made;
+    // One that the page gave it has already.
+    const given = [...objects.values()].includes(embedder);
+    const also: Made | undefined = given
+      ? undefined
+      : { object: keep(embedder), facts: { ...embedder } };
+    return { ...facts, embedder: also };
+  }
+
+  /** Options as the page had them: with callbacks, a signal, and the object that is meant. */
   function revive(arg: unknown, id: number, signal: AbortSignal): unknown {
     if (typeof arg !== "object" || arg === null || Array.isArray(arg)) return arg;
     const options = arg as Record<string, unknown>;
     if (options["signal"] === true) options["signal"] = signal;
+    if (typeof options["model"] === "number") {
+      const model = objects.get(options["model"]);
+      if (model === undefined) throw new api.IsovecError("disposed", "the model was disposed of");
+      options["model"] = model;
+    }
     for (const event of ["onProgress", "onWarning"] satisfies EventName[]) {
       if (options[event] !== true) continue;
       options[event] = (value: unknown) => {

@@ -1,9 +1,10 @@
 import type { BatchOptions } from "../batch.js";
 import { cancelled, checkCancelled } from "../errors.js";
 import type { ImageEmbedderLike } from "../image.js";
+import type { SearchIndexLike } from "../search-index.js";
 import type { TextEmbedderLike } from "../text.js";
 import type { IsovecPool, Member } from "./start.js";
-import type { ImageEmbedderFactory, TextEmbedderFactory } from "./types.js";
+import type { ImageEmbedderFactory, SearchIndexFactory, TextEmbedderFactory } from "./types.js";
 
 /** How many inputs of a batch a worker takes at a time: few, so that all are done together. */
 const PIECE = 8;
@@ -21,6 +22,7 @@ export function poolApi(members: readonly Member[]): IsovecPool {
     TextEmbedder: textFactory(members, (member) => member.api.TextEmbedder),
     ClipTextEmbedder: textFactory(members, (member) => member.api.ClipTextEmbedder),
     ImageEmbedder: imageFactory(members),
+    SearchIndex: { open: (source, options) => openIndex(members, source, options) },
     size: members.length,
     init: async () => void (await Promise.all(apis.map((api) => api.init()))),
     models: () => idlest().models(),
@@ -95,10 +97,11 @@ function pooledText(
   members: readonly Member[],
   models: readonly TextEmbedderLike[],
 ): TextEmbedderLike {
-  const { spec, dims, maxTokens, fingerprint } = models[0]!;
+  const { spec, variant, dims, maxTokens, fingerprint } = models[0]!;
   const idlest = () => models[leastLoaded(members)]!;
-  return {
+  const pooled: TextEmbedderLike = {
     spec,
+    variant,
     dims,
     maxTokens,
     fingerprint,
@@ -110,15 +113,36 @@ function pooledText(
       ),
     ...disposal(models),
   };
+  pooledTexts.set(pooled, models);
+  return pooled;
+}
+
+/** The models, one in each worker, that a pooled one stands for. */
+const pooledTexts = new WeakMap<object, readonly TextEmbedderLike[]>();
+
+/** An index in one of the workers, with that worker's model if a pooled one is given. */
+async function openIndex(
+  members: readonly Member[],
+  ...[source, options = {}]: Parameters<SearchIndexFactory["open"]>
+): Promise<SearchIndexLike> {
+  const member = leastLoaded(members);
+  const { SearchIndex } = members[member]!.api;
+  const models = options.model && pooledTexts.get(options.model);
+  if (options.model === undefined || models === undefined) {
+    return await SearchIndex.open(source, options);
+  }
+  const index = await SearchIndex.open(source, { ...options, model: models[member] });
+  return { ...index, embedder: options.model };
 }
 
 function pooledImage(
   members: readonly Member[],
   models: readonly ImageEmbedderLike[],
 ): ImageEmbedderLike {
-  const { spec, dims, fingerprint } = models[0]!;
+  const { spec, variant, dims, fingerprint } = models[0]!;
   return {
     spec,
+    variant,
     dims,
     fingerprint,
     embed: (image) => models[leastLoaded(members)]!.embed(image),

@@ -1,7 +1,18 @@
 import type { IsovecError } from "../errors.js";
 
 /** The classes that a worker makes objects of. */
-export type ClassName = "TextEmbedder" | "ClipTextEmbedder" | "ImageEmbedder" | "Fusion";
+export type ClassName =
+  | "TextEmbedder"
+  | "ClipTextEmbedder"
+  | "ImageEmbedder"
+  | "Fusion"
+  | "SearchIndex";
+
+/** An object of the worker beside the one that was asked for, and its plain properties. */
+export interface Made {
+  readonly object: number;
+  readonly facts: unknown;
+}
 
 /** The functions that a worker runs. */
 export type FunctionName =

@@ -1,13 +1,17 @@
+import { absolute } from "../address.js";
 import type { BatchOptions } from "../batch.js";
+import { IsovecError } from "../errors.js";
 import type { FusionFacts, FusionInput, FusionLike } from "../fusion.js";
 import type { ImageEmbedderLike, ImageEmbedding, ImageInput } from "../image.js";
+import type { IndexFacts, IndexHit, SearchIndexLike } from "../search-index.js";
 import type { PromptOptions, TextEmbedderLike, TextEmbedding, Tokens } from "../text.js";
-import { absolute, type Client } from "./client.js";
-import type { ClassName, FunctionName } from "./protocol.js";
+import type { Client } from "./client.js";
+import type { ClassName, FunctionName, Made } from "./protocol.js";
 import type {
   FusionFactory,
   ImageEmbedderFactory,
   IsovecWorker,
+  SearchIndexFactory,
   TextEmbedderFactory,
   WorkerOptions,
 } from "./types.js";
@@ -28,9 +32,11 @@ async function create<T>(
 class Remote {
   #disposed = false;
 
+  /** @param owner - What disposes of this one, and so must live as long. */
   constructor(
     readonly client: Client,
     readonly object: number,
+    readonly owner?: Remote,
   ) {
     client.watch(this, object);
   }
@@ -46,11 +52,17 @@ class Remote {
   }
 }
 
-type TextFacts = Pick<TextEmbedderLike, "spec" | "dims" | "maxTokens" | "fingerprint">;
-type ImageFacts = Pick<ImageEmbedderLike, "spec" | "dims" | "fingerprint">;
+type TextFacts = Pick<
+  TextEmbedderLike,
+  "spec" | "variant" | "dims" | "maxTokens" | "fingerprint"
+>;
+type ImageFacts = Pick<ImageEmbedderLike, "spec" | "variant" | "dims" | "fingerprint">;
+
+/** What stands for a model of texts on the page, and where it is. */
+const textModels = new WeakMap<object, Remote>();
 
 function textModel(remote: Remote, facts: unknown): TextEmbedderLike {
-  return {
+  const model: TextEmbedderLike = {
     ...(facts as TextFacts),
     embed: (text: string, options: PromptOptions = {}) =>
       remote.call("embed", text, options) as Promise<TextEmbedding>,
@@ -59,6 +71,8 @@ function textModel(remote: Remote, facts: unknown): TextEmbedderLike {
     tokenize: (text: string) => remote.call("tokenize", text) as Promise<Tokens>,
     ...disposal(remote),
   };
+  textModels.set(model, remote);
+  return model;
 }
 
 function imageModel(remote: Remote, facts: unknown): ImageEmbedderLike {
@@ -78,6 +92,36 @@ function fusion(remote: Remote, facts: unknown): FusionLike {
       remote.call("fuse", input) as Promise<Float32Array<ArrayBuffer>>,
     ...disposal(remote),
   };
+}
+
+/** An index in the worker of `client`. A model that is given must be there as well. */
+async function openIndex(
+  client: Client,
+  ...[source, { model, ...options } = {}]: Parameters<SearchIndexFactory["open"]>
+): Promise<SearchIndexLike> {
+  const given = model && textModels.get(model);
+  if (model !== undefined && given?.client !== client) {
+    throw new IsovecError("invalid_input", "model: expected an embedder of the same worker");
+  }
+  const file = typeof source === "string" || source instanceof URL ? absolute(source) : source;
+  const args = [file, given ? { ...options, model: given.object } : options];
+  return await create(client, "SearchIndex", "open", args, (remote, value) => {
+    const { embedder, ...facts } = value as IndexFacts & { readonly embedder?: Made };
+    const loaded = embedder && new Remote(client, embedder.object, remote);
+    const dispose = () => {
+      loaded?.dispose();
+      remote.dispose();
+    };
+    return {
+      ...facts,
+      embedder: model ?? textModel(loaded!, embedder!.facts),
+      search: (query, { k } = {}) =>
+        remote.call("search", query, k === undefined ? {} : { k }) as Promise<IndexHit[]>,
+      vectors: () => remote.call("vectors") as Promise<Float32Array<ArrayBuffer>>,
+      dispose,
+      [Symbol.dispose]: dispose,
+    };
+  });
 }
 
 function disposal(remote: Remote) {
@@ -120,6 +164,7 @@ export function remoteApi(
     ClipTextEmbedder: text("ClipTextEmbedder"),
     ImageEmbedder,
     Fusion,
+    SearchIndex: { open: (source, options) => openIndex(client, source, options) },
     init: async () => void (await started),
     models: () => run("models"),
     version: () => run("version"),

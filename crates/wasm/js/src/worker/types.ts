@@ -1,7 +1,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { FusionLike, FusionSizes } from "../fusion.js";
 import type { ImageBytes, ImageEmbedderLike, ImageOptions } from "../image.js";
+import type { IndexSource } from "../index-file.js";
 import type { LoadOptions } from "../loader.js";
+import type { IndexOptions, SearchIndexLike } from "../search-index.js";
 import type { ModelSpec } from "../spec.js";
 import type { TextBytes, TextEmbedderLike, TextOptions } from "../text.js";
 import type { Hits, Vector, Vectors, ZeroShot } from "../vector.js";
@@ -39,12 +41,21 @@ export interface FusionFactory {
   fromSafetensors(bytes: Uint8Array): Promise<FusionLike>;
 }
 
+/** Opens indices in a worker. A model that is given must be one of the same worker. */
+export interface SearchIndexFactory {
+  open(
+    source: IndexSource,
+    options?: Omit<WorkerLoadOptions, "variant"> & Pick<IndexOptions, "model">,
+  ): Promise<SearchIndexLike>;
+}
+
 /** The same interface as that of the package, in a worker. What did not wait does so here. */
 export interface IsovecWorker {
   readonly TextEmbedder: TextEmbedderFactory;
   readonly ClipTextEmbedder: TextEmbedderFactory;
   readonly ImageEmbedder: ImageEmbedderFactory;
   readonly Fusion: FusionFactory;
+  readonly SearchIndex: SearchIndexFactory;
   /** Resolves when the worker runs. Calling it is optional. */
   init(): Promise<void>;
   models(): Promise<readonly ModelSpec[]>;

@@ -2,6 +2,7 @@
 import * as iso from "/pkg/browser.js";
 import { createPool, createWorker } from "/pkg/worker.js";
 import { CRASHES, crashingBytes, RUNS } from "/lib/crash.mjs";
+import { runIndex } from "/lib/indices.mjs";
 import { runTable } from "/lib/table.mjs";
 
 async function read(path) {
@@ -29,6 +30,14 @@ globalThis.tests = {
     const result = await runTable(api, options);
     api.terminate?.();
     return result;
+  },
+
+  async index(where) {
+    const api = { page: () => iso, worker: createWorker, pool: () => createPool(2) }[where]();
+    const options = { fixtures: await fixtures(), read, files: "/files", baseUrl: "/files/store" };
+    const results = await runIndex(api, options);
+    api.terminate?.();
+    return results;
   },
 
   async serviceWorker() {

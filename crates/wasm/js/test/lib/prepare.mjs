@@ -14,6 +14,7 @@ export const FOLDERS = {
   models: join(HOME, "test-models"),
   images: join(HOME, "test-images", "files"),
   store: join(HOME, "models"),
+  made: work,
 };
 
 const SMALL = [
@@ -113,6 +114,27 @@ function textModel(name) {
   return { ...entry, texts, expected: nativeTexts(folder, texts) };
 }
 
+const PASSAGES = [
+  "Whales sleep upright, half of their brain at a time.",
+  "Bread needs flour, water, salt and patience.",
+  "Au printemps, les oiseaux reviennent près du fleuve.",
+  "The committee will decide on the tax in June.",
+  "日本語の文章も、絵文字 🙂 も読めます。",
+  "",
+];
+const QUERIES = ["how do whales sleep", "baking", "politics", "oiseaux"];
+
+/** An index that the native program makes, and what it finds there. */
+function index(name, model, opened) {
+  const file = join(work, `${name}.safetensors`);
+  const lines = PASSAGES.map((text, i) => JSON.stringify({ id: `no. ${i}`, n: [i, null], text }));
+  const input = ["--input", "-", "--input-format", "jsonl", "--quiet", "--output", file];
+  execFileSync(NATIVE, ["index", ...input, ...model], { input: `${lines.join("\n")}\n` });
+  const options = ["--index", file, "--top", "4", ...opened];
+  const hits = QUERIES.map((query) => native(["search", query, ...options]));
+  return { file: `made/${name}.safetensors`, items: lines.map((line) => JSON.parse(line)), hits };
+}
+
 /** Makes the fixtures, and says where the files are that they name. */
 export function prepare() {
   if (!existsSync(NATIVE)) throw new Error(`${NATIVE} is not there: build the native program first`);
@@ -124,7 +146,14 @@ export function prepare() {
     clip,
     ...IMAGES.map((name) => join(FOLDERS.images, name)),
   ]);
+  mkdirSync(work, { recursive: true });
+  const prompts = join(FOLDERS.models, "prompts");
   const fixtures = {
+    index: {
+      queries: QUERIES,
+      minilm: index("index-minilm", ["--variant", "int8", "--max-tokens", "128"], []),
+      prompts: index("index-prompts", ["--model", prompts], ["--model", prompts]),
+    },
     small: SMALL.map(textModel),
     minilm: { texts: TEXTS, expected: nativeTexts("all-MiniLM-L6-v2", TEXTS) },
     clip: {
@@ -142,7 +171,6 @@ export function prepare() {
       embeddings: reference.embeddings ?? reference.text_embeds,
     },
   };
-  mkdirSync(work, { recursive: true });
   writeFileSync(join(work, "fixtures.json"), JSON.stringify(fixtures));
   return fixtures;
 }
