@@ -1,0 +1,16 @@
+// One job in this page, for main.mjs.
+import * as ort from "/ort/ort.wasm.bundle.min.mjs";
+import * as iso from "/isovec/browser.js";
+
+import { coldStart, measure } from "./measure.mjs";
+
+globalThis.runJob = async ({ kind, urls, png, ...job }) => {
+  const read = async (id) => {
+    const response = await fetch(urls[id]);
+    if (!response.ok) throw new Error(`${urls[id]}: HTTP status ${response.status}`);
+    return new Uint8Array(await response.arrayBuffer());
+  };
+  const sides = { iso, ort, read };
+  if (png) job.png = Uint8Array.from(atob(png), (character) => character.charCodeAt(0));
+  return kind === "cold" ? await coldStart(sides, job) : await measure(sides, job);
+};

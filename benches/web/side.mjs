@@ -1,0 +1,17 @@
+// One job in this process, for main.mjs: told what to do by an argument, answers in a line of JSON.
+import { readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+
+import * as ort from "onnxruntime-web/wasm";
+
+import { coldStart, measure } from "./measure.mjs";
+
+const { kind, files, entry, png, ...job } = JSON.parse(process.argv[2]);
+const iso = await import(pathToFileURL(entry));
+// Not a Buffer of a pool: bytes in memory of their own, as a page has them.
+const read = async (id) => new Uint8Array(readFileSync(files[id]));
+const sides = { iso, ort, read };
+if (png) job.png = new Uint8Array(Buffer.from(png, "base64"));
+const result = kind === "cold" ? await coldStart(sides, job) : await measure(sides, job);
+// onnxruntime-web may have left something that keeps the process alive.
+process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
