@@ -25,7 +25,8 @@ const peerFolder = join(here, "node_modules", "onnxruntime-web");
 const peerEntry = "ort.wasm.bundle.min.mjs";
 const js = join(here, "..", "..", "crates", "wasm", "js");
 
-const USAGE = `usage: scripts/bench_web [--rounds N] [--only node|chromium] [--json FILE] [--svg FILE]`;
+const USAGE = `usage: scripts/bench_web [--rounds N] [--only node|chromium] [--models fp32,int8,int8-dynamic,clip]
+                         [--json FILE] [--svg FILE] [--as-is] [--dist FOLDER]`;
 const { values: options } = parseArgs({
   options: {
     rounds: { type: "string", default: "9" },
@@ -91,7 +92,7 @@ async function environments() {
       const { stdout } = await promisify(execFile)(process.execPath, args, settings);
       return JSON.parse(stdout);
     };
-    found.push({ name: `Node ${process.versions.node}`, run, close: async () => {} });
+    found.push({ version: process.versions.node, name: `Node ${process.versions.node.split(".")[0]}`, run, close: async () => {} });
   }
   if (options.only !== "node") found.push(await chromium());
   return found;
@@ -127,23 +128,26 @@ async function chromium() {
     await browser.close();
     await server.close();
   };
-  return { name: `Chromium ${browser.version()}`, run, close };
+  return { version: browser.version(), name: `Chromium ${browser.version().split(".")[0]}`, run, close };
 }
 
 /** The rows of one environment, as they were measured. */
 async function measureAll({ name, run }) {
-  const rows = [];
+  const [rows, loadRows] = [[], []];
   for (const model of MODELS) {
     say(`${name}: ${model.title}`);
     const loads = Math.min(rounds, 5);
     const png = model.kind === "image" ? syntheticPng() : undefined;
-    rows.push(...(await run({ kind: "rows", model, rounds, loads, png })));
+    const { cases, load } = await run({ kind: "rows", model, rounds, loads, png });
+    rows.push(...cases);
+    loadRows.push(load);
   }
+  rows.push(...loadRows);
   const text = MODELS.find(({ id }) => id === "fp32");
   if (text === undefined) return rows;
   say(`${name}: cold starts`);
-  const start = { name: "start of the wasm", isovec: [], peer: [] };
-  const cold = { name: "fp32, cold: start, load, first vector", isovec: [], peer: [] };
+  const start = { name: "start of the wasm, cold", isovec: [], peer: [] };
+  const cold = { name: "fp32, start and load to first vector, cold", isovec: [], peer: [] };
   for (let turn = 0; turn < Math.min(rounds, 7); turn++) {
     for (const side of turn % 2 ? ["isovec", "peer"] : ["peer", "isovec"]) {
       const { ready, total } = await run({ kind: "cold", model: text, side });
@@ -241,7 +245,7 @@ function syntheticPng() {
   return Buffer.concat([signature, ...parts]).toString("base64");
 }
 
-function table({ panels, machine, peer, downloads: sizes }) {
+function table({ panels, machine, isovec: own, peer, downloads: sizes }) {
   const number = ({ unit }, value) => (unit === "MB" ? value.toFixed(2) : value.toFixed(1));
   const cells = (row) => [
     `${number(row, row.isovec)} ${row.unit}`,
@@ -252,6 +256,7 @@ function table({ panels, machine, peer, downloads: sizes }) {
   const heads = panels.flatMap(({ title }) => [`${title}: isovec`, peer, "isovec's speed"]);
   const out = [
     `${machine.cpu}, ${machine.cores} cores; ${machine.date}; one thread each; medians of ${rounds} rounds`,
+    [`isovec ${own}`, peer, ...panels.map(({ title, version }) => `${title.split(" ")[0]} ${version}`)].join(", "),
     "",
     line("", ...heads),
     `|---|${heads.map(() => "---:").join("|")}|`,
@@ -300,7 +305,7 @@ try {
       const side = (value, [low, high]) => `${value.toFixed(1)} (${low.toFixed(1)} to ${high.toFixed(1)})`;
       console.error(`${name}: ${side(isovec, isovec_spread)} beside ${side(peer, peer_spread)} ms, ${speed.toFixed(2)} x`);
     }
-    result.panels.push({ title: place.name, rows });
+    result.panels.push({ title: place.name, version: place.version, rows });
   }
 } finally {
   for (const place of places) await place.close();

@@ -71,7 +71,7 @@ export async function measure({ iso, ort, read }, { model, rounds, loads, png })
     delete row.candidates;
   }
   load.worstCosine = Math.min(...cases.map(({ row }) => row.worstCosine));
-  return [...cases.map(({ row }) => row), load];
+  return { cases: cases.map(({ row }) => row), load };
 }
 
 /** From bytes in memory to the first vector, of one side, in a process or page that has run nothing. */
