@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
-use crate::manifest::hex;
+use crate::manifest::{hex, is_sha256};
+use crate::{Error, ErrorKind, Result};
 
 /// The bytes of a file together with their sha256, computed once.
 ///
 /// A caller that has to verify a file against its pinned hash anyway makes one of these, compares
-/// [`sha256`](Self::sha256) and hands it on: a 90 MB model is then hashed once, not twice. The hash
-/// cannot be set, so it is always that of the bytes. A plain `&[u8]` converts into it, and so does a
-/// `Vec<u8>`, which it then owns.
+/// [`sha256`](Self::sha256) and hands it on: a 90 MB model is then hashed once, not twice. A plain
+/// `&[u8]` converts into it, and so does a `Vec<u8>`, which it then owns.
 ///
 /// ```
 /// let file = isovec_core::HashedBytes::from(b"abc".as_slice());
@@ -21,6 +21,25 @@ use crate::manifest::hex;
 pub struct HashedBytes<'a> {
     bytes: Cow<'a, [u8]>,
     sha256: String,
+}
+
+impl HashedBytes<'static> {
+    /// Bytes whose sha256 the platform has computed, for where it does that faster: a browser takes a
+    /// tenth of the time. The hash is believed; one of other bytes gives the model a fingerprint that
+    /// is not its own.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](ErrorKind::InvalidInput) unless `sha256` has 64 lower-case hexadecimal digits.
+    pub fn with_sha256(bytes: Vec<u8>, sha256: String) -> Result<Self> {
+        if !is_sha256(&sha256) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("sha256: {sha256:?} must be 64 lower-case hexadecimal digits"),
+            ));
+        }
+        Ok(HashedBytes { bytes: Cow::Owned(bytes), sha256 })
+    }
 }
 
 impl HashedBytes<'_> {

@@ -433,8 +433,7 @@ impl FileSpec {
             );
         }
         for (index, build) in self.builds.iter().enumerate() {
-            let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-            if build.sha256.len() != 64 || !build.sha256.bytes().all(hex) {
+            if !is_sha256(&build.sha256) {
                 return refuse(format!(
                     "builds[{index}].sha256: {:?} must be 64 lower-case hexadecimal digits",
                     build.sha256
@@ -443,6 +442,11 @@ impl FileSpec {
         }
         Ok(())
     }
+}
+
+/// Whether `text` is a sha256 as manifests write it.
+pub(crate) fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// Bytes as lower-case hexadecimal digits.

@@ -40,15 +40,16 @@ pub struct ImageModel(ImageEmbedder);
 #[wasm_bindgen]
 impl ImageModel {
     /// Loads a model: its facts in JSON, its ONNX file, and `exifOrientation`, `dimensions` and `limits`
-    /// in JSON.
+    /// in JSON; the ONNX file's sha256, if it is known.
     #[wasm_bindgen(constructor)]
     pub fn new(
         #[wasm_bindgen(js_name = specJson)] spec: &str,
         #[wasm_bindgen(unchecked_param_type = "Uint8Array")] model: &JsValue,
         #[wasm_bindgen(js_name = optionsJson)] options: Option<String>,
+        #[wasm_bindgen(js_name = modelSha256)] model_sha256: Option<String>,
     ) -> Result<Self> {
         let (spec, options) = (options::spec(spec)?, options::image(options.as_deref())?);
-        let model = memory::bytes("model", model)?;
+        let model = memory::hashed_bytes("model", model, model_sha256)?;
         Ok(ImageModel(ImageEmbedder::new(&spec, model, &options)?))
     }
 

@@ -1,6 +1,6 @@
 //! Large inputs, copied into the module's memory. Where there is not enough of it, an error.
 
-use isovec_core::ErrorKind;
+use isovec_core::{ErrorKind, HashedBytes};
 use js_sys::{ArrayBuffer, Float32Array, JsString, Reflect, Symbol, Uint8Array};
 use wasm_bindgen::prelude::*;
 
@@ -13,6 +13,19 @@ pub(crate) fn bytes(name: &str, value: &JsValue) -> Result<Vec<u8>> {
     let mut copy = room(array.length() as usize)?;
     array.copy_to(&mut copy);
     Ok(copy)
+}
+
+/// The bytes of a model with their sha256, which JavaScript has usually computed already, and faster.
+pub(crate) fn hashed_bytes(
+    name: &str,
+    value: &JsValue,
+    sha256: Option<String>,
+) -> Result<HashedBytes<'static>> {
+    let bytes = bytes(name, value)?;
+    Ok(match sha256 {
+        Some(sha256) => HashedBytes::with_sha256(bytes, sha256)?,
+        None => bytes.into(),
+    })
 }
 
 /// The numbers of a `Float32Array`.

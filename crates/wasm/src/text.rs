@@ -15,17 +15,18 @@ pub struct TextModel(TextEmbedder);
 #[wasm_bindgen]
 impl TextModel {
     /// Loads a model: its facts in JSON, its ONNX file, its `tokenizer.json`, and `maxTokens` and
-    /// `dimensions` in JSON.
+    /// `dimensions` in JSON; the ONNX file's sha256, if it is known.
     #[wasm_bindgen(constructor)]
     pub fn new(
         #[wasm_bindgen(js_name = specJson)] spec: &str,
         #[wasm_bindgen(unchecked_param_type = "Uint8Array")] model: &JsValue,
         #[wasm_bindgen(unchecked_param_type = "Uint8Array")] tokenizer: &JsValue,
         #[wasm_bindgen(js_name = optionsJson)] options: Option<String>,
+        #[wasm_bindgen(js_name = modelSha256)] model_sha256: Option<String>,
     ) -> Result<Self> {
         let (spec, options) = (options::spec(spec)?, options::text(options.as_deref())?);
         let tokenizer = memory::bytes("tokenizer", tokenizer)?;
-        let model = memory::bytes("model", model)?;
+        let model = memory::hashed_bytes("model", model, model_sha256)?;
         Ok(TextModel(TextEmbedder::new(&spec, model, tokenizer, &options)?))
     }
 

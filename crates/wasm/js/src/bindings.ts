@@ -85,17 +85,20 @@ export interface Bindings {
     model: Uint8Array,
     tokenizer: Uint8Array,
     optionsJson: string,
+    modelSha256?: string,
   ) => RawTextModel;
   readonly ClipTextModel: new (
     specJson: string,
     model: Uint8Array,
     tokenizer: Uint8Array,
     optionsJson: string,
+    modelSha256?: string,
   ) => RawClipTextModel;
   readonly ImageModel: new (
     specJson: string,
     model: Uint8Array,
     optionsJson: string,
+    modelSha256?: string,
   ) => RawImageModel;
   readonly FusionModel: {
     concat(

@@ -2,9 +2,13 @@ import { newInstance } from "./engine.js";
 
 /** The sha256 of `bytes`, in lower-case hexadecimal digits. */
 export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  // Absent outside of secure contexts.
+  return (await platformSha256(bytes)) ?? (await sha256InWasm(bytes));
+}
+
+/** The same, where the platform computes it: ten times as fast, but absent outside of secure contexts. */
+export async function platformSha256(bytes: Uint8Array<ArrayBuffer>): Promise<string | undefined> {
   const subtle = (globalThis.crypto as Crypto | undefined)?.subtle;
-  if (subtle === undefined) return await sha256InWasm(bytes);
+  if (subtle === undefined) return undefined;
   const digest = new Uint8Array(await subtle.digest("SHA-256", bytes));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -125,7 +125,8 @@ export class ImageEmbedder implements ImageEmbedderLike {
     const settings = JSON.stringify({ exifOrientation, dimensions, limits });
     const resource = await open(
       source,
-      (bindings, spec, files) => new bindings.ImageModel(spec, files.model, settings),
+      (bindings, spec, files) =>
+        new bindings.ImageModel(spec, files.model, settings, files.modelSha256),
     );
     const facts = await resource.use(({ dims, fingerprint }) => ({ dims, fingerprint }));
     return new ImageEmbedder(resource, source, facts, options);

@@ -17,7 +17,12 @@ export interface Progress {
 
 /** Where a model's files come from, and who hears of it. */
 export interface LoadOptions {
-  /** The weights to use: `fp32` by default. Another variant gives other vectors. */
+  /**
+   * The weights to use. By default `fp32` in Node, as natively; in browsers `int8`, a quarter of the
+   * download, for models that have it, if a `baseUrl` is given or a public address serves it. The same
+   * variant gives the same vector everywhere, another one does not: name it where vectors of browsers
+   * and servers meet, or search a {@link SearchIndex}, which names it by itself.
+   */
   readonly variant?: string;
   /** A server of your own to ask first, for `<baseUrl>/<name>/<path>`. */
   readonly baseUrl?: string | URL;
@@ -33,24 +38,36 @@ export interface LoadOptions {
   readonly fetch?: typeof fetch;
 }
 
-/** The variant that is loaded where none is named. */
-export const DEFAULT_VARIANT = "fp32";
-
 /** The verified files of a model, by role. */
 export interface ModelFiles {
   readonly model: Uint8Array<ArrayBuffer>;
+  readonly modelSha256: string;
   readonly tokenizer: Uint8Array<ArrayBuffer> | undefined;
 }
 
+/** A file whose sha256 is one that is accepted. */
+interface Verified {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly sha256: string;
+}
+
 /** The files of a model, each with a pinned sha256, from the cache or where they are served. */
-export async function loadFiles(spec: ModelSpec, options: LoadOptions): Promise<ModelFiles> {
-  const files = variantFiles(spec, options.variant ?? DEFAULT_VARIANT);
+export async function loadFiles(
+  spec: ModelSpec,
+  variant: string,
+  options: LoadOptions,
+): Promise<ModelFiles> {
+  const files = variantFiles(spec, variant);
   const loader = new Loader(spec, files, options);
-  const found = new Map<string, Uint8Array<ArrayBuffer>>();
+  const found = new Map<string, Verified>();
   for (const file of files) found.set(file.role, await loader.load(file));
   const model = found.get("model");
   if (model === undefined) throw new IsovecError("invalid_config", "the variant has no model file");
-  return { model, tokenizer: found.get("tokenizer") };
+  return {
+    model: model.bytes,
+    modelSha256: model.sha256,
+    tokenizer: found.get("tokenizer")?.bytes,
+  };
 }
 
 interface Source {
@@ -77,31 +94,32 @@ class Loader {
     return wanted ? getPlatform().cache() : undefined;
   }
 
-  async load(file: FileSpec): Promise<Uint8Array<ArrayBuffer>> {
+  async load(file: FileSpec): Promise<Verified> {
     const { signal } = this.options;
     checkCancelled(signal, `loading ${this.spec.name}`);
     const key: CacheKey = { model: this.spec.name, path: file.path };
-    let bytes = await this.#fromCache(key, file);
+    let verified = await this.#fromCache(key, file);
     checkCancelled(signal, `loading ${this.spec.name}`);
-    if (bytes === undefined) {
-      bytes = await this.#fromSources(file);
-      await this.#toCache(key, bytes);
+    if (verified === undefined) {
+      verified = await this.#fromSources(file);
+      await this.#toCache(key, verified.bytes);
     }
-    this.#sizes.set(file, bytes.byteLength);
-    this.#done += bytes.byteLength;
+    const { byteLength } = verified.bytes;
+    this.#sizes.set(file, byteLength);
+    this.#done += byteLength;
     this.#report(file, 0);
-    return bytes;
+    return verified;
   }
 
-  async #fromCache(key: CacheKey, file: FileSpec): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  async #fromCache(key: CacheKey, file: FileSpec): Promise<Verified | undefined> {
     const cache = this.#cache;
     if (cache === undefined) return undefined;
     try {
       const bytes = await cache.get(key);
       if (bytes === undefined) return undefined;
-      const wrong = await mismatch(bytes, file.builds, `the cached ${key.path}`);
-      if (wrong === undefined) return bytes;
-      this.#warn(wrong);
+      const checked = await verify(bytes, file.builds, `the cached ${key.path}`);
+      if (!(checked instanceof IsovecError)) return checked;
+      this.#warn(checked);
       await cache.delete(key);
     } catch (error) {
       this.#warn(toIsovecError(error, "io"));
@@ -118,7 +136,7 @@ class Loader {
     }
   }
 
-  async #fromSources(file: FileSpec): Promise<Uint8Array<ArrayBuffer>> {
+  async #fromSources(file: FileSpec): Promise<Verified> {
     const errors: IsovecError[] = [];
     for (const source of this.#sources(file)) {
       try {
@@ -150,7 +168,7 @@ class Loader {
   }
 
   /** One source; what is wrong there is fetched once more, past all caches. */
-  async #fromSource(source: Source, file: FileSpec): Promise<Uint8Array<ArrayBuffer>> {
+  async #fromSource(source: Source, file: FileSpec): Promise<Verified> {
     let wrong: IsovecError | undefined;
     for (const fresh of [false, true]) {
       this.#report(file, 0);
@@ -162,8 +180,9 @@ class Loader {
         signal: this.options.signal,
         received: (count) => this.#report(file, count),
       });
-      wrong = await mismatch(bytes, source.builds, redact(source.url));
-      if (wrong === undefined) return bytes;
+      const checked = await verify(bytes, source.builds, redact(source.url));
+      if (!(checked instanceof IsovecError)) return checked;
+      wrong = checked;
     }
     throw wrong;
   }
@@ -197,12 +216,12 @@ function largest(builds: readonly Build[]): number {
   return Math.max(...builds.map((build) => build.size));
 }
 
-/** What is wrong with `bytes`, unless they are one of the contents that are accepted. */
-async function mismatch(
+/** `bytes` with their sha256, or what is wrong unless they are one of the contents that are accepted. */
+async function verify(
   bytes: Uint8Array<ArrayBuffer>,
   builds: readonly Build[],
   subject: string,
-): Promise<IsovecError | undefined> {
+): Promise<Verified | IsovecError> {
   const expected = builds
     .map((build) => `${build.sha256} (${build.size} bytes, ${build.origin})`)
     .join(" or ");
@@ -214,7 +233,7 @@ async function mismatch(
   }
   const actual = await sha256(bytes);
   if (builds.some((build) => build.size === bytes.byteLength && build.sha256 === actual)) {
-    return undefined;
+    return { bytes, sha256: actual };
   }
   return new IsovecError(
     "hash_mismatch",

@@ -15,6 +15,8 @@ export type WasmSource =
 export interface Platform {
   /** The WebAssembly file that belongs to the package. */
   readonly wasm: () => WasmSource | Promise<WasmSource>;
+  /** Whether visitors wait for each download, and a model of a quarter of the size is preferred. */
+  readonly smallDownloads: boolean;
   /** The model cache where the caller names none. */
   readonly cache: () => ModelCache | undefined;
   /** Settings of the surroundings, such as `ISOVEC_MIRROR`. */

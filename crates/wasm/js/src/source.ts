@@ -1,12 +1,16 @@
 import type { Bindings, RawObject } from "./bindings.js";
 import { IsovecError } from "./errors.js";
-import { DEFAULT_VARIANT, type LoadOptions, loadFiles } from "./loader.js";
+import { platformSha256 } from "./hash.js";
+import { type LoadOptions, loadFiles } from "./loader.js";
 import { type Maker, noMaker, Resource } from "./resource.js";
 import { type ModelKind, type ModelSpec, resolveSpec } from "./spec.js";
+import { chooseVariant } from "./variant.js";
 
 /** The files of a model, verified or as the caller gave them. */
 export interface Files {
   readonly model: Uint8Array;
+  /** The sha256 of `model`, where the platform could compute it. */
+  readonly modelSha256?: string | undefined;
   readonly tokenizer?: Uint8Array | undefined;
 }
 
@@ -26,11 +30,11 @@ export async function named(
   options: LoadOptions,
 ): Promise<ModelSource> {
   const spec = await resolveSpec(model, kind);
-  const files = await loadFiles(spec, options);
+  const variant = chooseVariant(spec, options);
+  const files = await loadFiles(spec, variant, options);
   // Nobody waits with a bar or a button when a model is loaded anew.
   const { onProgress: _, signal: __, ...quiet } = options;
-  const variant = options.variant ?? DEFAULT_VARIANT;
-  return { spec, variant, files, again: () => loadFiles(spec, quiet) };
+  return { spec, variant, files, again: () => loadFiles(spec, variant, quiet) };
 }
 
 /** A model whose files the caller has. */
@@ -43,7 +47,9 @@ export async function given(
   checkBytes("model", files.model);
   if (kind !== "image") checkBytes("tokenizer", files.tokenizer);
   const spec = await resolveSpec(model, kind);
-  return { spec, variant: undefined, files, again: keepBytes ? constant(files) : undefined };
+  const modelSha256 = await platformSha256(files.model as Uint8Array<ArrayBuffer>);
+  const hashed = { model: files.model, tokenizer: files.tokenizer, modelSha256 };
+  return { spec, variant: undefined, files: hashed, again: keepBytes ? constant(hashed) : undefined };
 }
 
 /** Makes a model's object inside of WebAssembly. */

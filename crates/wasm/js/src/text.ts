@@ -185,7 +185,13 @@ export class TextEmbedder extends TextModelBase<RawTextModel> {
     const resource = await open(
       source,
       (bindings, spec, files) =>
-        new bindings.TextModel(spec, files.model, tokenizerOf(files), settings),
+        new bindings.TextModel(
+          spec,
+          files.model,
+          tokenizerOf(files),
+          settings,
+          files.modelSha256,
+        ),
     );
     return new TextEmbedder(resource, source, await factsOf(resource));
   }
@@ -226,7 +232,13 @@ export class ClipTextEmbedder extends TextModelBase<RawClipTextModel> {
     const resource = await open(
       source,
       (bindings, spec, files) =>
-        new bindings.ClipTextModel(spec, files.model, tokenizerOf(files), settings),
+        new bindings.ClipTextModel(
+          spec,
+          files.model,
+          tokenizerOf(files),
+          settings,
+          files.modelSha256,
+        ),
     );
     return new ClipTextEmbedder(resource, source, await factsOf(resource));
   }

@@ -58,7 +58,8 @@ async function smallText(context, entry) {
 
 async function miniLm({ iso, fixtures, baseUrl, digest }) {
   const seen = [];
-  const options = { onProgress: (progress) => seen.push(progress), ...(baseUrl && { baseUrl }) };
+  const onProgress = (progress) => seen.push(progress);
+  const options = { variant: "fp32", onProgress, ...(baseUrl && { baseUrl }) };
   const model = await iso.TextEmbedder.load("all-MiniLM-L6-v2", options);
   try {
     const last = seen.at(-1);
