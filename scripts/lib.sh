@@ -142,6 +142,22 @@ PYTHON
   echo "$folder"
 }
 
+# Installs what a package-lock.json pins, unless it is there: npm_ci FOLDER
+npm_ci() {
+  local installed="$1/node_modules/.isovec-lock" lock
+  lock="$(sha256sum <"$1/package-lock.json")"
+  if [ "$(cat "$installed" 2>/dev/null)" != "$lock" ]; then
+    say "npm ci in $1"
+    (cd "$1" && npm ci --ignore-scripts --no-audit --no-fund --silent)
+    echo "$lock" >"$installed"
+  fi
+}
+
+# What tests of pages run in.
+need_chromium() {
+  [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || { say "installing Chromium"; apt_install chromium; }
+}
+
 # Always the whole workspace: with `--package` cargo picks other features for shared dependencies, and
 # then compiles tract, which takes minutes, once more for each choice.
 build() { cargo build --release --workspace --locked --quiet; }

@@ -26,6 +26,7 @@ import make_clip_models
 import tiny_bert
 from bert_onnx import BertConfig, ExportOptions, Pooling, Weights, build_bert, serialize
 from graph_edits import (
+    add_fourier_transform,
     add_output_axis,
     quantize_weights,
     require_pixel_values,
@@ -177,6 +178,11 @@ CASES = [
         "bad-inputs",
         edit_model=require_pixel_values,
         bad="an input pixel_values is required as well",
+    ),
+    Case(
+        "bad-operator",
+        edit_model=add_fourier_transform,
+        bad="a Fourier transform",
     ),
     Case("bad-float-ids", edit_model=take_float_ids, bad="input_ids is float32"),
 ]

@@ -144,6 +144,11 @@ fn every_bad_model_is_a_typed_error() {
             "input \"pixel_values\" is not one of a text model",
         ),
         (
+            "bad-operator",
+            ErrorKind::InvalidModel,
+            "the operator DFT (node \"/fourier/DFT\"): Fourier transforms are not supported",
+        ),
+        (
             "bad-float-ids",
             ErrorKind::InvalidModel,
             "input \"input_ids\" is of F32; expected 64- or 32-bit integers",

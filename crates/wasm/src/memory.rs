@@ -10,9 +10,8 @@ use crate::error::{Result, Thrown};
 pub(crate) fn bytes(name: &str, value: &JsValue) -> Result<Vec<u8>> {
     check(name, value, "Uint8Array")?;
     let array: &Uint8Array = value.unchecked_ref();
-    let mut copy = room(array.length() as usize)?;
-    array.copy_to(&mut copy);
-    Ok(copy)
+    check_room::<u8>(array.length() as usize)?;
+    Ok(array.to_vec())
 }
 
 /// The bytes of a model with their sha256, which JavaScript has usually computed already, and faster.
@@ -32,9 +31,8 @@ pub(crate) fn hashed_bytes(
 pub(crate) fn floats(name: &str, value: &JsValue) -> Result<Vec<f32>> {
     check(name, value, "Float32Array")?;
     let array: &Float32Array = value.unchecked_ref();
-    let mut copy = room(array.length() as usize)?;
-    array.copy_to(&mut copy);
-    Ok(copy)
+    check_room::<f32>(array.length() as usize)?;
+    Ok(array.to_vec())
 }
 
 /// The numbers of a `Float32Array`, unless there is none.
@@ -45,16 +43,15 @@ pub(crate) fn optional_floats(name: &str, value: &JsValue) -> Result<Option<Vec<
     floats(name, value).map(Some)
 }
 
-fn room<T: Clone + Default>(length: usize) -> Result<Vec<T>> {
-    let mut room = Vec::new();
-    room.try_reserve_exact(length).map_err(|_| {
+/// Checks that there is memory for `length` numbers. What is free stays so until it is taken right after,
+/// by a copy that js-sys makes without filling the memory first, and that ends the instance on failure.
+fn check_room<T>(length: usize) -> Result<()> {
+    Vec::<T>::new().try_reserve_exact(length).map_err(|_| {
         Thrown::new(
             ErrorKind::OutOfMemory,
             format!("there is no memory for {} bytes more", length * size_of::<T>()),
         )
-    })?;
-    room.resize(length, T::default());
-    Ok(room)
+    })
 }
 
 /// Checks that `value` is an array of this type. Asked by its tag, since `instanceof` refuses arrays that

@@ -6,6 +6,10 @@ use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, TensorProto};
 
 use crate::{Error, ErrorKind, Result};
 
+/// Operators of tract that models of texts and images do not have. Refused everywhere, since the code
+/// behind them, a tenth of the file, is left out of the WebAssembly (crates/wasm/snip.mjs).
+const REFUSED: [&str; 2] = ["DFT", "STFT"];
+
 /// How deep graphs may nest (in the bodies of `If` and `Loop`); real models stay below three.
 const MAX_DEPTH: usize = 8;
 
@@ -28,6 +32,12 @@ fn check_graph(graph: &GraphProto, depth: usize) -> Result<()> {
         return Err(invalid(format!("graphs nest deeper than {MAX_DEPTH}")));
     }
     graph.initializer.iter().try_for_each(check_tensor)?;
+    if let Some(node) = graph.node.iter().find(|node| REFUSED.contains(&node.op_type.as_str())) {
+        return Err(invalid(format!(
+            "the operator {} (node {:?}): Fourier transforms are not supported",
+            node.op_type, node.name
+        )));
+    }
     graph.node.iter().flat_map(|node| &node.attribute).try_for_each(|a| check_attribute(a, depth))
 }
 
