@@ -153,6 +153,14 @@ npm_ci() {
   fi
 }
 
+# The npm package, built into crates/wasm/js/dist.
+npm_package() {
+  scripts/build_wasm >&2
+  npm_ci crates/wasm/js
+  say "building the npm package"
+  (cd crates/wasm/js && npm run --silent build)
+}
+
 # What tests of pages run in.
 need_chromium() {
   [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || { say "installing Chromium"; apt_install chromium; }

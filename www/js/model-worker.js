@@ -1,0 +1,3 @@
+// The worker that runs a model: isovec's own, behind the guard.
+import "./same-origin.js";
+import "../isovec/worker-host.js";
