@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,8 +27,7 @@ CLIP_FILES = {
 
 
 def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def copy(source: Path, target: Path) -> None:
@@ -39,14 +39,14 @@ def modules(entry: Path, found: set[Path]) -> set[Path]:
     """A module and all that it imports."""
     if entry not in found:
         found.add(entry)
-        for name in re.findall(r'\b(?:from|import)\s*\(?\s*"(\.[^"]+)"', entry.read_text()):
+        for name in re.findall(r'\b(?:from|import)\s*\(?\s*"(\.[^"]+)"', entry.read_text(encoding="utf-8")):
             modules((entry.parent / name).resolve(), found)
     return found
 
 
 def native(arguments: argparse.Namespace, *words: str) -> str:
     return subprocess.run(
-        [arguments.native, *words], stdout=subprocess.PIPE, check=True, text=True
+        [arguments.native, *words], stdout=subprocess.PIPE, check=True, encoding="utf-8"
     ).stdout
 
 
@@ -80,11 +80,11 @@ def make_index(arguments: argparse.Namespace, site: Path) -> str:
 
 def make_vectors(arguments: argparse.Namespace, site: Path, fingerprint: str) -> None:
     """What the native program makes of some texts, for the page to compare with."""
-    texts = (WWW / "check.txt").read_text().splitlines()
+    texts = (WWW / "check.txt").read_text(encoding="utf-8").rstrip("\n").split("\n")
     lines = native(
         arguments, "embed", "--input", str(WWW / "check.txt"), "--variant", VARIANT, "--model", MODEL,
         "--format", "jsonl", "--quiet",
-    ).splitlines()
+    ).rstrip("\n").split("\n")
     made = [json.loads(line) for line in lines]
     assert [one["index"] for one in made] == list(range(len(texts)))
     version = native(arguments, "--version").strip()
@@ -94,7 +94,7 @@ def make_vectors(arguments: argparse.Namespace, site: Path, fingerprint: str) ->
     ]
     by = f"{version}, {platform.machine()} {platform.system()}"
     document = {"by": by, "model": MODEL, "variant": VARIANT, "fingerprint": fingerprint, "texts": rows}
-    (site / "vectors.json").write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+    (site / "vectors.json").write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
 
 
 def copy_models(arguments: argparse.Namespace, site: Path) -> None:
@@ -144,9 +144,16 @@ def main() -> None:
         sys.exit(f"error: {output} holds files that scripts/demo did not make; give another folder")
 
     # Beside the old one, so that a failure leaves that as it was.
-    site = output.with_name(f"{output.name}.new")
-    shutil.rmtree(site, ignore_errors=True)
-    site.mkdir(parents=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    site = Path(tempfile.mkdtemp(prefix=f"{output.name}-", dir=output.parent))
+    site.chmod(0o755)
+    try:
+        assemble(arguments, site, output)
+    finally:
+        shutil.rmtree(site, ignore_errors=True)
+
+
+def assemble(arguments: argparse.Namespace, site: Path, output: Path) -> None:
     (site / MARK).touch()
     copy_page(site)
     fingerprint = make_index(arguments, site)

@@ -88,9 +88,13 @@ async function environments() {
     const run = async (job) => {
       const task = { ...job, files, entry: join(dist, "node.js") };
       const settings = { maxBuffer: 1 << 26 };
-      const args = [join(here, "side.mjs"), JSON.stringify(task)];
-      const { stdout } = await promisify(execFile)(process.execPath, args, settings);
-      return JSON.parse(stdout);
+      try {
+        const answer = promisify(execFile)(process.execPath, [join(here, "side.mjs")], settings);
+        answer.child.stdin.end(JSON.stringify(task));
+        return JSON.parse((await answer).stdout);
+      } catch (error) {
+        throw new Error(error.stderr || error.message);
+      }
     };
     found.push({ version: process.versions.node, name: `Node ${process.versions.node.split(".")[0]}`, run, close: async () => {} });
   }

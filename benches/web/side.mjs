@@ -1,4 +1,4 @@
-// One job in this process, for main.mjs: told what to do by an argument, answers in a line of JSON.
+// One job in this process, for main.mjs: it comes on standard input, the answer goes to standard output.
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
@@ -6,7 +6,7 @@ import * as ort from "onnxruntime-web/wasm";
 
 import { coldStart, measure } from "./measure.mjs";
 
-const { kind, files, entry, png, ...job } = JSON.parse(process.argv[2]);
+const { kind, files, entry, png, ...job } = JSON.parse(readFileSync(0, "utf8"));
 const iso = await import(pathToFileURL(entry));
 // Not a Buffer of a pool: bytes in memory of their own, as a page has them.
 const read = async (id) => new Uint8Array(readFileSync(files[id]));

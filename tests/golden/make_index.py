@@ -6,6 +6,7 @@ The Rust tests read it, and compare their search of it with numpy's.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -17,6 +18,12 @@ HERE = Path(__file__).resolve().parent
 INDEX = HERE / "index.safetensors"
 HITS = HERE / "index-hits.json"
 TEXTS = ["one", "zwei", "três", "", "πέντε \U0001f642 \\ \"six\" ]}"]
+
+
+def prompts_sha256(query: str, passage: str) -> str:
+    texts = [text.encode() for text in (query, passage)]
+    framed = [len(text).to_bytes(8, "little") + text for text in texts]
+    return hashlib.sha256(b"".join(framed)).hexdigest()
 
 
 def main() -> int:
@@ -44,6 +51,7 @@ def main() -> int:
         "fingerprint": "0123456789abcdef" * 4,
         "max_tokens": "64",
         "query_prompt": "query",
+        "prompts_sha256": prompts_sha256("query: ", ""),
     }
     scores = vectors.astype(np.float64) @ query.astype(np.float64)
     order = np.argsort(-scores, kind="stable")

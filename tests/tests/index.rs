@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use isovec::{ModelKind, SearchIndex};
+use isovec::{IndexedBy, ModelKind, SearchIndex};
 use isovec_tests::{json, rows};
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -32,6 +32,7 @@ fn an_index_of_python_is_searched_as_numpy_does() {
         (made_by.variant.as_deref(), made_by.query_prompt.as_deref()),
         (None, Some("query"))
     );
+    assert_eq!(made_by.prompts_sha256, IndexedBy::prompts_sha256("query: ", ""));
     let vectors = rows(&SafeTensors::deserialize(&bytes).unwrap(), "vectors");
     assert_eq!(index.vectors(), vectors.concat());
 

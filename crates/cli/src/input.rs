@@ -19,6 +19,10 @@ pub(crate) struct Item {
     pub(crate) text: Result<String>,
     /// The further keys of a `jsonl` line.
     pub(crate) extra: Map<String, Value>,
+    /// The line of `jsonl` itself, for whoever carries it through as it is; none for a plain text.
+    pub(crate) line: Option<String>,
+    /// Where it stands, for errors: a file's name and line, or the number of an argument.
+    pub(crate) place: String,
     /// Bytes read from the source up to the end of this text, for progress.
     pub(crate) position: u64,
 }
@@ -44,11 +48,34 @@ pub(crate) fn cannot_read(path: &Path, e: io::Error) -> Error {
     Error::new(kind, format!("cannot read {}: {e}", path.display())).with_source(e)
 }
 
+/// The bytes of a file, if there are at most `max`. A device or a pipe may have any number, and does not
+/// say so: no more are read than show that it has too many.
+pub(crate) fn read_file(path: &Path, max: usize) -> Result<Vec<u8>> {
+    let cannot_read = |e: io::Error| cannot_read(path, e);
+    let file = File::open(path).map_err(cannot_read)?;
+    let size = file.metadata().map_err(cannot_read)?.len();
+    let refuse = |size: String| {
+        let message = format!("{}: {size}, over the cap of {max}", path.display());
+        Err(Error::new(ErrorKind::TooLarge, message))
+    };
+    if size > max as u64 {
+        return refuse(format!("{size} bytes"));
+    }
+    let mut bytes = Vec::new();
+    file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(cannot_read)?;
+    if bytes.len() > max {
+        return refuse(format!("more than {max} bytes"));
+    }
+    Ok(bytes)
+}
+
 /// Texts in chunks: as many as are there, so that a slow stream is answered line by line and a fast
 /// one in full chunks.
 pub(crate) struct Chunks {
     chunks: Receiver<Result<Vec<Item>>>,
     cancel: CancelToken,
+    /// What errors call the source.
+    pub(crate) name: String,
     /// The length of the source, where it is a file.
     pub(crate) total: Option<u64>,
 }
@@ -69,14 +96,14 @@ impl Chunks {
         let (send, chunks) = sync_channel(1);
         let lines = Lines {
             reader: BufReader::with_capacity(READ_BYTES, reader),
-            name,
+            name: name.clone(),
             format,
             number: 0,
             position: 0,
         };
         // The thread ends with its input, or when the receiver is gone.
         std::thread::spawn(move || lines.send(&send));
-        Ok(Chunks { chunks, cancel: cancel.clone(), total })
+        Ok(Chunks { chunks, cancel: cancel.clone(), name, total })
     }
 }
 
@@ -151,16 +178,17 @@ impl<R: Read> Lines<R> {
                     return Err(self.at_line(error.with_source(e)));
                 }
             };
-            let (text, extra) = match line {
-                Ok(line) if self.format == InputFormat::Lines => (Ok(line), Map::new()),
+            let (text, extra, line) = match line {
+                Ok(line) if self.format == InputFormat::Lines => (Ok(line), Map::new(), None),
                 Ok(line) if line.trim().is_empty() => continue,
                 Ok(line) => match parse(&line) {
-                    Ok((text, extra)) => (text.map_err(|e| self.at_line(e)), extra),
-                    Err(e) => (Err(self.at_line(e)), Map::new()),
+                    Ok((text, extra)) => (text.map_err(|e| self.at_line(e)), extra, Some(line)),
+                    Err(e) => (Err(self.at_line(e)), Map::new(), None),
                 },
-                Err(e) => (Err(e), Map::new()),
+                Err(e) => (Err(e), Map::new(), None),
             };
-            return Ok(Some(Item { text, extra, position: self.position }));
+            let (place, position) = (self.place(), self.position);
+            return Ok(Some(Item { text, extra, line, place, position }));
         }
     }
 
@@ -201,7 +229,11 @@ impl<R: Read> Lines<R> {
     }
 
     fn at_line(&self, error: Error) -> Error {
-        error.context(format_args!("{} line {}", self.name, self.number))
+        error.context(self.place())
+    }
+
+    fn place(&self) -> String {
+        format!("{} line {}", self.name, self.number)
     }
 }
 
@@ -220,6 +252,37 @@ fn parse(line: &str) -> Result<(Result<String>, Map<String, Value>)> {
 
 /// Texts given as arguments, as one chunk.
 pub(crate) fn from_arguments(texts: Vec<String>) -> Vec<Item> {
-    let item = |text| Item { text: Ok(text), extra: Map::new(), position: 0 };
-    texts.into_iter().map(item).collect()
+    let item = |(number, text)| Item {
+        text: Ok(text),
+        extra: Map::new(),
+        line: None,
+        place: format!("text {number}"),
+        position: 0,
+    };
+    texts.into_iter().enumerate().map(item).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_read_than_the_cap() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("file");
+        std::fs::write(&path, [7; 100]).unwrap();
+        assert_eq!(read_file(&path, 100).unwrap(), [7; 100]);
+        let error = read_file(&path, 99).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        assert_eq!(error.to_string(), format!("{}: 100 bytes, over the cap of 99", path.display()));
+        assert_eq!(read_file(&temp.path().join("no"), 9).unwrap_err().kind(), ErrorKind::NotFound);
+        #[cfg(unix)]
+        {
+            // It says that it has no bytes, and has no end of them.
+            let error = read_file(Path::new("/dev/zero"), 1000).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TooLarge);
+            let expected = "/dev/zero: more than 1000 bytes, over the cap of 1000";
+            assert_eq!(error.to_string(), expected);
+        }
+    }
 }

@@ -159,7 +159,7 @@ fn bad_input_is_named_with_its_exit_code() {
         ("no such prompt", vec!["embed", "x", "--model", &small, "--prompt", "query"], b"", 1, "isovec: error: text 0: model \"mean-opset11\" has no prompt \"query\"; it has: []\n".into()),
         ("not UTF-8", vec!["embed", "--input", "-", "--model", &small], b"fine\nbad \xff byte\n", 1, "isovec: error: standard input line 2: is not UTF-8: byte 0xff at column 5\n".into()),
         ("long line", vec!["embed", "--input", "-", "--model", &small], long_line.as_bytes(), 1, "isovec: error: standard input line 1: is over the cap of 7340032 bytes\n".into()),
-        ("long text", vec!["embed", "--input", "-", "--model", &small], &long_line.as_bytes()[..1_048_577], 1, "isovec: error: text 0: the text is 1048577 bytes, over the cap of 1048576\n".into()),
+        ("long text", vec!["embed", "--input", "-", "--model", &small], &long_line.as_bytes()[..1_048_577], 1, "isovec: error: standard input line 1: the text is 1048577 bytes, over the cap of 1048576\n".into()),
         ("no JSON", vec!["embed", "--input", "-", "--input-format", "jsonl", "--model", &small], b"{\"text\": \"a\"}\nhello\n", 1, "isovec: error: standard input line 2: is no JSON object: expected value at line 1 column 1\n".into()),
         ("no text", vec!["embed", "--input", "-", "--input-format", "jsonl", "--model", &small], b"{\"body\": 1}\n", 1, "isovec: error: standard input line 1: has no \"text\"\n".into()),
         ("text of another type", vec!["embed", "--input", "-", "--input-format", "jsonl", "--model", &small], b"{\"text\": 1}\n", 1, "isovec: error: standard input line 1: \"text\" is 1; expected a string\n".into()),

@@ -9,7 +9,7 @@ mod support;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use isovec::SearchIndex;
+use isovec::{IndexedBy, SearchIndex};
 use isovec_tests::{Failures, test_models};
 use serde_json::{Value, json};
 use support::{json_lines, run};
@@ -112,6 +112,7 @@ print(json.dumps({
             "format": "isovec index", "version": "1", "model": "prompts", "kind": "text",
             "fingerprint": index.made_by().fingerprint.to_string(), "max_tokens": "64",
             "query_prompt": "query", "passage_prompt": "passage",
+            "prompts_sha256": IndexedBy::prompts_sha256("query: ", "passage: "),
         })
     );
 
@@ -124,17 +125,113 @@ print(json.dumps({
         let (found, expected) = (&hit["score"], &read["scores"][rank]);
         let difference = found.as_f64().unwrap() - expected.as_f64().unwrap();
         assert!(difference.abs() < 1e-6, "{found} {expected}");
-        for key in ["text", "id", "page"] {
-            assert_eq!(hit[key], given[number][key]);
-        }
+        assert_eq!(hit["item"], given[number]);
     }
     // The search of the texts themselves finds the same, to the bit.
     let texts = ["--input", "-", "--input-format", "jsonl"];
     let direct = json_lines(&run(&[&search[..], &texts].concat(), lines().as_bytes()));
-    let facts = |hits: &[Value]| -> Vec<[Value; 3]> {
-        hits.iter().map(|hit| ["index", "score", "text"].map(|key| hit[key].clone())).collect()
+    assert_eq!(hits.len(), direct.len());
+    for (hit, direct) in hits.iter().zip(&direct) {
+        assert_eq!(direct["text"], hit["item"]["text"]);
+        assert_eq!((&hit["index"], &hit["score"]), (&direct["index"], &direct["score"]));
+    }
+}
+
+#[test]
+fn items_are_carried_through_to_the_byte() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("index.safetensors");
+    let file = path.to_str().unwrap();
+    let item = r#"{"z":12345678901234567890123, "score":-0, "text":"a\u0062c", "index":1.50, "a":{"text":1e2}}"#;
+    let args = ["--input", "-", "--input-format", "jsonl", "--model", &prompted()];
+    let made =
+        run(&[&["index", "-o", file], &args[..]].concat(), format!(" {item} \r\n").as_bytes());
+    assert!(made.status.success(), "{}", stderr(&made));
+    let index = SearchIndex::from_safetensors(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(index.item(0), Some(item));
+    let search = ["search", "abc", "--index", file, "--model", &prompted()];
+    let found = run(&[&search[..], &["--format", "jsonl"]].concat(), b"").stdout;
+    let found = String::from_utf8(found).unwrap();
+    assert!(found.starts_with(r#"{"index":0,"score":"#), "{found}");
+    assert!(found.ends_with(&format!(",\"item\":{item}}}\n")), "{found}");
+
+    // An index of another program may have items over several lines.
+    let mut pretty = SearchIndex::new(index.made_by().clone(), index.dims()).unwrap();
+    pretty.push("{\n\t\"text\":\r\n\"a\\nb\"}", index.vectors()).unwrap();
+    std::fs::write(&path, pretty.to_safetensors().unwrap()).unwrap();
+    let hits = json_lines(&run(&[&search[..], &["--format", "jsonl"]].concat(), b""));
+    assert_eq!((hits.len(), &hits[0]["item"]), (1, &json!({"text": "a\nb"})));
+
+    // Two texts: a parser would take either.
+    let two = b"{\"text\":\"a\"}\n\n{\"text\":\"a\",\"text\":\"b\"}\n";
+    let made = run(&[&["index", "-o", file], &args[..]].concat(), two);
+    let message = "isovec: error: standard input line 3: item 1: has more than one \"text\"\n";
+    assert_eq!(stderr(&made), message);
+}
+
+/// A copy of the model with prompts, in which `edit` changes what its settings say of them.
+fn with_prompts(folder: &Path, edit: (&str, &str)) -> String {
+    let copy = folder.join("prompts");
+    std::fs::create_dir_all(copy.join("1_Pooling")).unwrap();
+    let settings = "config_sentence_transformers.json";
+    let files = ["config.json", "model.onnx", "tokenizer.json", "1_Pooling/config.json", settings];
+    for name in files {
+        std::fs::copy(Path::new(&prompted()).join(name), copy.join(name)).unwrap();
+    }
+    let text = std::fs::read_to_string(copy.join(settings)).unwrap();
+    assert!(text.contains(edit.0), "{text}");
+    std::fs::write(copy.join(settings), text.replace(edit.0, edit.1)).unwrap();
+    copy.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_prompt_that_was_edited_or_dropped_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("index.safetensors");
+    let file = path.to_str().unwrap();
+    assert!(make(&path, &["--model", &prompted()]).status.success());
+    let search = |model: &str, file: &str| {
+        run(&["search", "x", "--quiet", "--index", file, "--model", model], b"")
     };
-    assert_eq!(facts(&hits), facts(&direct));
+    assert!(search(&prompted(), file).status.success());
+    let others = "and the prompts of the model given have other texts";
+    for (from, to, expected) in [
+        ("\"query: \"", "\"query:\"", others),
+        ("\"passage: \"", "\"\"", others),
+        (
+            "\"query\":",
+            "\"question\":",
+            "with the prompt \"query\" for queries; the model given has none",
+        ),
+    ] {
+        let found = search(&with_prompts(temp.path(), (from, to)), file);
+        let expected = format!("isovec: error: {file}: the index was made by prompts, {expected}");
+        assert!(stderr(&found).starts_with(&expected), "{}", stderr(&found));
+        assert_eq!(found.status.code(), Some(1));
+    }
+
+    // A file that says nothing of the prompt, though everything else is right.
+    let index = SearchIndex::from_safetensors(&std::fs::read(&path).unwrap()).unwrap();
+    let lying = IndexedBy { query_prompt: None, ..index.made_by().clone() };
+    let mut lying = SearchIndex::new(lying, index.dims()).unwrap();
+    lying.push(r#"{"text":""}"#, &index.vectors()[..index.dims()]).unwrap();
+    std::fs::write(&path, lying.to_safetensors().unwrap()).unwrap();
+    let found = search(&prompted(), file);
+    let expected = "with the prompt none for queries; the model given has \"query\"";
+    assert!(stderr(&found).contains(expected), "{}", stderr(&found));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_without_end_is_not_read_without_end() {
+    let found = run(&["search", "x", "--index", "/dev/zero"], b"");
+    let message =
+        "isovec: error: /dev/zero: more than 1073741824 bytes, over the cap of 1073741824\n";
+    assert_eq!((found.status.code(), stderr(&found).as_str()), (Some(1), message));
+    let found = run(&["fuse", "show", "/dev/zero"], b"");
+    let message =
+        "isovec: error: /dev/zero: more than 268435456 bytes, over the cap of 268435456\n";
+    assert_eq!((found.status.code(), stderr(&found).as_str()), (Some(1), message));
 }
 
 #[test]
@@ -154,7 +251,8 @@ fn a_named_model_is_opened_in_its_variant_and_settings() {
     for (hit, direct) in hits.iter().zip(&direct) {
         assert_eq!((&hit["index"], &hit["score"]), (&direct["index"], &direct["score"]));
     }
-    assert_eq!((hits.len(), &hits[0]["index"], &hits[0]["id"]), (2, &json!(1), &json!("no. 1")));
+    let best = (&hits[0]["index"], &hits[0]["item"]["id"]);
+    assert_eq!((hits.len(), best), (2, (&json!(1), &json!("no. 1"))));
     let table = run(&["search", "baking", "--top", "1", "--index", file], b"").stdout;
     let table = String::from_utf8(table).unwrap();
     assert!(table.contains("       1  Bread needs flour"), "{table}");
@@ -168,9 +266,17 @@ fn what_does_not_fit_is_refused() {
     assert!(make(Path::new(&good), &["--model", &prompted()]).status.success());
     let bytes = std::fs::read(&good).unwrap();
     std::fs::write(&cut, &bytes[..bytes.len() - 9]).unwrap();
+    let impossible = path("impossible");
     let (model, other, wide) = (prompted(), other_model(), "all-MiniLM-L6-v2");
     let index = SearchIndex::from_safetensors(&bytes).unwrap();
     let fingerprint = index.made_by().fingerprint;
+    let made_by = IndexedBy {
+        model: "all-MiniLM-L6-v2".into(),
+        dimensions: Some(64),
+        ..index.made_by().clone()
+    };
+    let never = SearchIndex::new(made_by, 64).unwrap();
+    std::fs::write(&impossible, never.to_safetensors().unwrap()).unwrap();
     let cases: Vec<(&str, Vec<&str>, i32, String)> = vec![
         (
             "another model",
@@ -240,7 +346,19 @@ fn what_does_not_fit_is_refused() {
             "nothing to index",
             vec!["index", "--input", "-", "--model", &model, "-o", &missing],
             1,
-            "isovec: error: - holds no text to index\n".into(),
+            "isovec: error: standard input holds no text to index\n".into(),
+        ),
+        (
+            "index to standard output",
+            vec!["index", "--input", "-", "-o", "-"],
+            2,
+            "error: an index is written to a file; --output - would be".into(),
+        ),
+        (
+            "settings that the index's own model does not have",
+            vec!["search", "x", "--index", &impossible],
+            1,
+            format!("isovec: error: {impossible}: dimensions: 64 is not one that model "),
         ),
         (
             "no output",
@@ -265,6 +383,12 @@ fn what_does_not_fit_is_refused() {
     let output = run(&args, b"fine\nbad \xff byte\n");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(std::fs::read(&good).unwrap(), bytes);
+    // A text that is too long, with its prompt, is named by its line.
+    let long = format!("fine\n\n{}\n", "x".repeat(1_048_577));
+    let message = "isovec: error: standard input line 3: the text is 10485";
+    assert!(stderr(&run(&args, long.as_bytes())).starts_with(message));
+    let args = ["search", "x", "--input", "-", "--model", &model];
+    assert!(stderr(&run(&args, long.as_bytes())).starts_with(message));
     let names: Vec<_> = std::fs::read_dir(temp.path()).unwrap().map(|e| e.unwrap()).collect();
-    assert_eq!(names.len(), 2, "{names:?}");
+    assert_eq!(names.len(), 3, "{names:?}");
 }

@@ -103,7 +103,8 @@ error_kinds! {
     TimedOut => "timed_out",
     /// The caller cancelled.
     Cancelled => "cancelled",
-    /// There was not the memory for the work, where that can be told: in a browser or in Node.
+    /// There was not the memory for the work, where that can be told: in a browser or in Node, and of
+    /// the large parts of a file.
     OutOfMemory => "out_of_memory",
 }
 

@@ -369,6 +369,7 @@ impl Fusion {
     ///
     /// [`TooLarge`](ErrorKind::TooLarge) over [`limits::MAX_FUSION_BYTES`], or over
     /// [`limits::MAX_UNTRAINED_ENTRIES`] for the matrix that a seed names;
+    /// [`OutOfMemory`](ErrorKind::OutOfMemory) if its tensors cannot be allocated;
     /// [`InvalidFusion`](ErrorKind::InvalidFusion) for everything else: what is not a file of a
     /// fusion, or of a version or kind that is not known, a tensor that is missing, not known, or
     /// not of the type and shape that it must have, and NaN or infinity in one.

@@ -5,6 +5,10 @@ mod items;
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
+use crate::manifest::{hex, is_plain_name, is_sha256};
+use crate::tensor_file::MAX_HEADER_BYTES;
 use crate::vector::{Hit, top_k};
 use crate::{Error, ErrorKind, Fingerprint, ModelKind, ModelSpec, Result, limits};
 
@@ -16,7 +20,7 @@ use items::Items;
 /// An index made natively is searched in a browser, and the other way round. It names the model that
 /// made its vectors and holds that model's [`Fingerprint`]: vectors of another model, of another variant
 /// of its weights or of other settings may have as many dimensions and still cannot be compared, which
-/// [`check_fingerprint`](Self::check_fingerprint) tells.
+/// [`check_model`](Self::check_model) tells.
 ///
 /// Items are JSON objects. Each has its text under `"text"`; all other keys are the caller's and are
 /// carried through as they are.
@@ -24,7 +28,7 @@ use items::Items;
 /// # Example
 ///
 /// ```
-/// use isovec_core::{Fingerprint, IndexedBy, ModelKind, SearchIndex};
+/// use isovec_core::{IndexedBy, ModelKind, SearchIndex};
 ///
 /// let made_by = IndexedBy {
 ///     model: "all-MiniLM-L6-v2".into(),
@@ -35,6 +39,7 @@ use items::Items;
 ///     dimensions: None,
 ///     query_prompt: None,
 ///     passage_prompt: None,
+///     prompts_sha256: IndexedBy::prompts_sha256("", ""),
 /// };
 /// // Vectors of two dimensions, for the example's sake.
 /// let mut index = SearchIndex::new(made_by, 2)?;
@@ -46,8 +51,8 @@ use items::Items;
 /// assert_eq!((hits[0].index, hits[0].score), (0, 0.8));
 /// assert_eq!(index.item(0), Some(r#"{"text": "Whales sleep upright.", "id": 7}"#));
 ///
-/// let other: Fingerprint = "cd".repeat(32).parse()?;
-/// let error = index.check_fingerprint(&other).unwrap_err();
+/// let other = IndexedBy { fingerprint: "cd".repeat(32).parse()?, ..index.made_by().clone() };
+/// let error = index.check_model(&other).unwrap_err();
 /// assert_eq!(error.kind(), isovec_core::ErrorKind::FingerprintMismatch);
 /// # Ok::<(), isovec_core::Error>(())
 /// ```
@@ -79,12 +84,15 @@ pub struct IndexedBy {
     pub query_prompt: Option<String>,
     /// The name of the prompt that was put before each text.
     pub passage_prompt: Option<String>,
+    /// What both prompts say, by [`prompts_sha256`](Self::prompts_sha256): a name alone does not tell
+    /// that somebody edited the prompt, and the fingerprint covers the default prompt only.
+    pub prompts_sha256: String,
 }
 
 impl IndexedBy {
     /// What an index of this model's vectors says: the prompts are those that the model has for
     /// queries and for passages.
-    pub(crate) fn of(
+    pub fn of(
         spec: &ModelSpec,
         variant: Option<&str>,
         fingerprint: Fingerprint,
@@ -100,7 +108,22 @@ impl IndexedBy {
             dimensions: (dims != spec.dims).then_some(dims),
             query_prompt: spec.query_prompt().map(str::to_owned),
             passage_prompt: spec.passage_prompt().map(str::to_owned),
+            prompts_sha256: Self::prompts_sha256(
+                spec.query_prompt().map_or("", |name| &spec.prompts[name]),
+                spec.passage_prompt().map_or("", |name| &spec.prompts[name]),
+            ),
         }
+    }
+
+    /// The sha256 over the texts of both prompts, the query's first, each with the number of its bytes
+    /// before it as a little-endian u64. A prompt that there is not is empty.
+    pub fn prompts_sha256(query: &str, passage: &str) -> String {
+        let mut hash = Sha256::new();
+        for text in [query, passage] {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        }
+        hex(&hash.finalize())
     }
 }
 
@@ -109,14 +132,19 @@ impl SearchIndex {
     ///
     /// # Errors
     ///
-    /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a number of dimensions outside of 1 to
-    /// [`limits::MAX_DIMS`], and for a model that is not named as manifests name them, or does not
-    /// read texts.
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a model or variant that is not named as manifests
+    /// name them, a kind of model that does not read texts, tokens outside of 1 to
+    /// [`limits::MAX_TOKENS`], `dims` outside of 1 to [`limits::MAX_DIMS`], other `dimensions` than
+    /// `dims`, and a `prompts_sha256` that is not 64 lower-case hexadecimal digits.
     pub fn new(made_by: IndexedBy, dims: usize) -> Result<Self> {
         let refuse = |detail: String| Err(Error::new(ErrorKind::InvalidConfig, detail));
         // Whoever opens an index looks for a model of this name: it must not be a path.
-        if !crate::manifest::is_plain_name(&made_by.model) {
+        if !is_plain_name(&made_by.model) {
             return refuse(format!("model: {:?} is not a plain name", made_by.model));
+        }
+        // And both are printed, so they must not write to a terminal what is no name.
+        if let Some(variant) = made_by.variant.as_deref().filter(|name| !is_plain_name(name)) {
+            return refuse(format!("variant: {variant:?} is not a plain name"));
         }
         if !matches!(made_by.kind, ModelKind::Text | ModelKind::ClipText) {
             return refuse(format!(
@@ -136,6 +164,12 @@ impl SearchIndex {
         }
         if let Some(kept) = made_by.dimensions.filter(|&kept| kept != dims) {
             return refuse(format!("dimensions: {kept}, but vectors have {dims}"));
+        }
+        if !is_sha256(&made_by.prompts_sha256) {
+            return refuse(format!(
+                "prompts_sha256: {:?} must be 64 lower-case hexadecimal digits",
+                made_by.prompts_sha256
+            ));
         }
         Ok(SearchIndex { made_by, dims, vectors: Vec::new(), items: Items::default() })
     }
@@ -157,12 +191,15 @@ impl SearchIndex {
             )));
         }
         check_finite(vector, self.dims, self.len())?;
-        let bytes = 4 * (self.vectors.len() + vector.len()) + self.items.json().len() + item.len();
-        if bytes >= limits::MAX_INDEX_BYTES {
+        // With a comma, and room for the longest header: what was taken can be written.
+        let bytes = 4 * (self.vectors.len() + vector.len())
+            + (self.items.json().len() + 1 + item.len())
+            + (8 + MAX_HEADER_BYTES);
+        if bytes > limits::MAX_INDEX_BYTES {
             return Err(at(Error::new(
                 ErrorKind::TooLarge,
                 format!(
-                    "with it the index has {bytes} bytes, over the cap of {}",
+                    "with it the index could have {bytes} bytes, over the cap of {}",
                     limits::MAX_INDEX_BYTES
                 ),
             )));
@@ -193,7 +230,53 @@ impl SearchIndex {
         top_k(query, self.vectors.chunks_exact(self.dims), k)
     }
 
-    /// Checks that vectors of the model with this fingerprint may be compared with those of the index.
+    /// Checks that vectors of a model, of which [`TextEmbedder::indexed_by`] tells `found`, may be
+    /// compared with those of the index: that its fingerprint, its kind and its prompts are the same.
+    ///
+    /// Its name and its variant are not compared: the same files may lie elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`FingerprintMismatch`](ErrorKind::FingerprintMismatch), naming what differs.
+    ///
+    /// [`TextEmbedder::indexed_by`]: crate::TextEmbedder::indexed_by
+    pub fn check_model(&self, found: &IndexedBy) -> Result<()> {
+        self.check_fingerprint(&found.fingerprint)?;
+        let made_by = &self.made_by;
+        let refuse = |detail: String| {
+            let message = format!("the index was made by {}, {detail}", made_by.model);
+            Err(Error::new(ErrorKind::FingerprintMismatch, message))
+        };
+        if made_by.kind != found.kind {
+            return refuse(format!("of kind {}; the model given is {}", made_by.kind, found.kind));
+        }
+        for (what, made, found) in [
+            ("queries", &made_by.query_prompt, &found.query_prompt),
+            ("texts", &made_by.passage_prompt, &found.passage_prompt),
+        ] {
+            if made != found {
+                let name = |prompt: &Option<String>| {
+                    prompt.as_ref().map_or_else(|| "none".to_owned(), |name| format!("{name:?}"))
+                };
+                return refuse(format!(
+                    "with the prompt {} for {what}; the model given has {}",
+                    name(made),
+                    name(found)
+                ));
+            }
+        }
+        if made_by.prompts_sha256 != found.prompts_sha256 {
+            return refuse(
+                "and the prompts of the model given have other texts: their vectors cannot be \
+                 compared"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Checks that the fingerprint of the index is this one. It says nothing of the prompts for queries
+    /// and for texts, which [`check_model`](Self::check_model) compares as well.
     ///
     /// # Errors
     ///
@@ -250,12 +333,13 @@ impl SearchIndex {
 
     /// Reads an index from the bytes of its file.
     ///
-    /// The vectors are copied once, and so are the items: nothing larger is allocated than what is in
-    /// the file.
+    /// The vectors are copied once, and so are the items, with eight bytes for the place of each: less
+    /// than twice what is in the file, whatever it says.
     ///
     /// # Errors
     ///
     /// [`TooLarge`](ErrorKind::TooLarge) over [`limits::MAX_INDEX_BYTES`];
+    /// [`OutOfMemory`](ErrorKind::OutOfMemory) if that cannot be allocated;
     /// [`InvalidIndex`](ErrorKind::InvalidIndex) for everything else: what is not a file of an index,
     /// or of a version that is not known, a tensor that is missing, not known, or not of the type and
     /// shape that it must have, items that are not as many JSON objects as there are vectors, and NaN

@@ -8,10 +8,13 @@
 //! overflows on offsets near 2^64. The tests hold both ends against that crate.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, TryReserveError};
+use std::fmt;
+use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Value, json};
 
 use crate::{Error, ErrorKind, Result};
@@ -37,7 +40,7 @@ pub(crate) struct Sort {
 pub(crate) struct Contents<'a> {
     /// Without `format` and `version`, which were found right.
     pub(crate) metadata: Metadata,
-    tensors: BTreeMap<String, Value>,
+    tensors: BTreeMap<String, Unique<Value>>,
     data: &'a [u8],
 }
 
@@ -50,6 +53,9 @@ pub(crate) struct Tensors<'a> {
     infos: BTreeMap<String, TensorInfo>,
     data: &'a [u8],
 }
+
+/// An object of JSON in which no key stands twice: of two, programs would not agree on which counts.
+struct Unique<V>(BTreeMap<String, V>);
 
 /// A header's entry for one tensor.
 #[derive(Deserialize)]
@@ -93,21 +99,24 @@ impl Sort {
             ));
         }
         self.contents(bytes).and_then(read).map_err(|e| match e.kind() {
-            ErrorKind::TooLarge => e.context(self.name),
+            ErrorKind::TooLarge | ErrorKind::OutOfMemory => e.context(self.name),
             _ => Error::new(self.invalid, format!("{}: {e}", self.name)),
         })
     }
 
     fn contents<'a>(&self, bytes: &'a [u8]) -> Result<Contents<'a>> {
         let (header, data) = split(bytes)?;
-        let mut header: BTreeMap<String, Value> = serde_json::from_slice(header)
-            .map_err(|e| invalid(format!("the header is no JSON: {e}")))?;
+        // Two levels, `__metadata__` and the tensors: what lies deeper holds no objects.
+        let Unique(mut header): Unique<Unique<Value>> =
+            serde_json::from_slice(header).map_err(|e| invalid(format!("the header: {e}")))?;
         let metadata = header
             .remove("__metadata__")
             .ok_or_else(|| invalid("there is no __metadata__: not a file of isovec"))?;
-        let metadata: BTreeMap<String, String> =
-            serde_json::from_value(metadata).map_err(|e| invalid(format!("__metadata__: {e}")))?;
-        let mut metadata = Metadata(metadata);
+        let text = |(key, value)| match value {
+            Value::String(text) => Ok((key, text)),
+            other => Err(invalid(format!("__metadata__: {key} is {other}; expected a string"))),
+        };
+        let mut metadata = Metadata(metadata.0.into_iter().map(text).collect::<Result<_>>()?);
         metadata.expect("format", self.format)?;
         metadata.expect("version", self.version)?;
         Ok(Contents { metadata, tensors: header, data })
@@ -202,7 +211,8 @@ impl<'a> Contents<'a> {
         if let Some(name) = self.tensors.keys().find(|name| dtype_of(name).is_none()) {
             return Err(invalid(format!("{name:?}: a tensor that does not belong there")));
         }
-        for (name, entry) in self.tensors {
+        for (name, Unique(entry)) in self.tensors {
+            let entry = Value::Object(entry.into_iter().collect());
             let info: TensorInfo =
                 serde_json::from_value(entry).map_err(|e| invalid(format!("{name}: {e}")))?;
             if let Some(dtype) = dtype_of(&name)
@@ -277,9 +287,11 @@ impl<'a> Tensors<'a> {
     }
 
     /// The numbers of a tensor of F32, after [`check_places`](Self::check_places).
-    pub(crate) fn floats(&self, name: &str) -> Vec<f32> {
-        let (numbers, _) = self.bytes(name).as_chunks::<4>();
-        numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    pub(crate) fn floats(&self, name: &str) -> Result<Vec<f32>> {
+        let (bytes, _) = self.bytes(name).as_chunks::<4>();
+        let mut numbers = vec_of(bytes.len())?;
+        numbers.extend(bytes.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+        Ok(numbers)
     }
 }
 
@@ -325,7 +337,75 @@ impl Metadata {
     }
 }
 
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Unique<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object<V>(PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Object<V> {
+            type Value = Unique<V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Unique<V>, M::Error> {
+                let mut entries = BTreeMap::new();
+                while let Some((key, value)) = map.next_entry::<String, V>()? {
+                    if entries.contains_key(&key) {
+                        return Err(M::Error::custom(format!("{key:?} stands there twice")));
+                    }
+                    entries.insert(key, value);
+                }
+                Ok(Unique(entries))
+            }
+        }
+        deserializer.deserialize_map(Object(PhantomData))
+    }
+}
+
+/// Room for `count` elements: a file of up to a gigabyte is read where there may be less.
+pub(crate) fn vec_of<T>(count: usize) -> Result<Vec<T>> {
+    let mut elements = Vec::new();
+    elements.try_reserve_exact(count).map_err(|e| no_room(count, &e))?;
+    Ok(elements)
+}
+
+/// A copy of `text`, likewise.
+pub(crate) fn copy_of(text: &str) -> Result<String> {
+    let mut copy = String::new();
+    copy.try_reserve_exact(text.len()).map_err(|e| no_room(text.len(), &e))?;
+    copy.push_str(text);
+    Ok(copy)
+}
+
+fn no_room(count: usize, e: &TryReserveError) -> Error {
+    Error::new(ErrorKind::OutOfMemory, format!("there is no room for {count} elements: {e}"))
+}
+
 /// An error about the content of a file. Its kind becomes that of the sort.
 pub(crate) fn invalid(detail: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidInput, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_memory_has_no_room_for_is_an_error() {
+        assert_eq!(vec_of::<f32>(usize::MAX / 8).unwrap_err().kind(), ErrorKind::OutOfMemory);
+        assert_eq!(vec_of::<u8>(9).unwrap().capacity(), 9);
+        assert_eq!(copy_of("text").unwrap(), "text");
+        // It is not the file's fault.
+        let sort = Sort {
+            name: "file",
+            format: "x",
+            version: "1",
+            invalid: ErrorKind::InvalidIndex,
+            max_bytes: 1 << 20,
+        };
+        let bytes = sort.write(BTreeMap::new(), &[]).unwrap();
+        let error = sort.read(&bytes, |_| vec_of::<f32>(usize::MAX / 8)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+        assert!(error.to_string().starts_with("file: there is no room for "), "{error}");
+    }
 }

@@ -1,11 +1,11 @@
 //! Texts with their vectors, to be searched.
 
-use isovec_core::{Fingerprint, SearchIndex};
+use isovec_core::{Fingerprint, IndexedBy, SearchIndex};
 use wasm_bindgen::prelude::*;
 
 use crate::error::Result;
 use crate::vector::{JsHits, hits};
-use crate::{convert, memory};
+use crate::{convert, memory, options};
 
 /// Texts and their vectors, as `isovec index` writes them.
 #[wasm_bindgen]
@@ -32,11 +32,18 @@ impl IndexModel {
         Ok(hits(&self.0.search(&memory::floats("query", query)?, k)?))
     }
 
-    /// Throws `fingerprint_mismatch` unless vectors of the model with this fingerprint may be
-    /// compared with those of the index.
-    #[wasm_bindgen(js_name = checkFingerprint)]
-    pub fn check_fingerprint(&self, found: &str) -> Result<()> {
-        Ok(self.0.check_fingerprint(&found.parse::<Fingerprint>()?)?)
+    /// Throws `fingerprint_mismatch` unless vectors of the model with these facts, in JSON, and this
+    /// fingerprint may be compared with those of the index.
+    #[wasm_bindgen(js_name = checkModel)]
+    pub fn check_model(
+        &self,
+        #[wasm_bindgen(js_name = specJson)] spec: &str,
+        fingerprint: &str,
+    ) -> Result<()> {
+        let (spec, fingerprint) = (options::spec(spec)?, fingerprint.parse::<Fingerprint>()?);
+        // Neither the variant nor the settings are compared: the fingerprint covers them.
+        let found = IndexedBy::of(&spec, None, fingerprint, spec.max_tokens, spec.dims);
+        Ok(self.0.check_model(&found)?)
     }
 
     /// The name of the model that made the vectors.

@@ -1,7 +1,7 @@
 //! Large inputs, copied into the module's memory. Where there is not enough of it, an error.
 
 use isovec_core::{ErrorKind, HashedBytes};
-use js_sys::{ArrayBuffer, Float32Array, JsString, Reflect, Symbol, Uint8Array};
+use js_sys::{Array, ArrayBuffer, Float32Array, Function, JsString, Reflect, Symbol, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use crate::error::{Result, Thrown};
@@ -59,11 +59,29 @@ fn check_room<T>(length: usize) -> Result<()> {
 fn check(name: &str, value: &JsValue, expected: &str) -> Result<()> {
     let tag = || Reflect::get(value, &Symbol::to_string_tag()).ok()?.as_string();
     if ArrayBuffer::is_view(value) && tag().as_deref() == Some(expected) {
-        return Ok(());
+        return check_attached(name, value);
     }
     let found = match value.js_typeof().dyn_into::<JsString>() {
         Ok(found) if !value.is_object() => String::from(found),
         _ => tag().unwrap_or_else(|| "an object".to_owned()),
     };
     Err(Thrown::new(ErrorKind::InvalidInput, format!("{name}: expected a {expected}, not {found}")))
+}
+
+/// Checks that the array still has its memory: once that was sent to a worker, a copy throws, which would
+/// end the instance.
+fn check_attached(name: &str, array: &JsValue) -> Result<()> {
+    let is_empty = Reflect::get(array, &"length".into()).is_ok_and(|length| length == 0);
+    // Its methods throw, which is the one sign of it that all engines give.
+    let works = || {
+        let at = Reflect::get(array, &"at".into())?.dyn_into::<Function>()?;
+        Reflect::apply(&at, array, &Array::of1(&0.into()))
+    };
+    if is_empty && works().is_err() {
+        return Err(Thrown::new(
+            ErrorKind::InvalidInput,
+            format!("{name}: its memory was transferred elsewhere"),
+        ));
+    }
+    Ok(())
 }

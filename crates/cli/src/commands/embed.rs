@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, args: EmbedArgs) -> Result<()> {
         context.check_cancelled()?;
         let chunk = chunk?;
         let position = chunk.last().map_or(0, |item| item.position);
-        for (item, result) in embed(&model, args.prompt.as_deref(), index, chunk) {
+        for (item, result) in embed(&model, args.prompt.as_deref(), chunk) {
             match result {
                 Ok(embedding) => {
                     let record = Record {
@@ -71,26 +71,25 @@ pub(crate) fn run(context: &Context, args: EmbedArgs) -> Result<()> {
     Ok(())
 }
 
-/// Each item of a chunk with its vector, or why it has none; `first` is the index of the first.
+/// Each item of a chunk with its vector, or why it has none.
 fn embed(
     model: &TextEmbedder,
     prompt: Option<&str>,
-    first: u64,
     chunk: Vec<Item>,
 ) -> Vec<(Item, Result<Embedding>)> {
     let texts: Vec<&str> = chunk.iter().filter_map(|item| item.text.as_deref().ok()).collect();
     let mut results = model.embed_each_with(prompt, &texts).into_iter();
-    let pair = |(index, mut item): (u64, Item)| {
+    let pair = |mut item: Item| {
         let result = match &mut item.text {
             Ok(_) => results
                 .next()
                 .unwrap_or_else(|| Err(Error::new(ErrorKind::Inference, "was not embedded")))
-                .map_err(|e| e.context(format_args!("text {index}"))),
+                .map_err(|e| e.context(&item.place)),
             Err(e) => Err(std::mem::replace(e, Error::new(ErrorKind::InvalidInput, ""))),
         };
         (item, result)
     };
-    (first..).zip(chunk).map(pair).collect()
+    chunk.into_iter().map(pair).collect()
 }
 
 /// Ends at a text that has no vector: what was computed before it is written out first.

@@ -5,14 +5,16 @@ use std::io::Write;
 use std::path::Path;
 
 use isovec::fit::{FitOptions, FitReport, Regularization, fit};
-use isovec::{Error, ErrorKind, Fusion, FusionWeights, ImageEmbedder, Result, TextEmbedder};
+use isovec::{
+    Error, ErrorKind, Fusion, FusionWeights, ImageEmbedder, Result, TextEmbedder, limits,
+};
 
 use super::{Context, cannot_write};
 use crate::args::{
     FuseCommand, FuseEmbedArgs, FuseFitArgs, FuseModelArgs, ImageModelArgs, ModelArgs,
 };
 use crate::destination::Destination;
-use crate::input::cannot_read;
+use crate::input::read_file;
 use crate::output::{self, Facts, Record};
 use crate::pairs::{self, Models, Opened, Pair, Vectors};
 
@@ -203,7 +205,7 @@ fn open_images(context: &Context, model: &str) -> Result<ImageEmbedder> {
 }
 
 fn read(path: &Path) -> Result<Fusion> {
-    let bytes = std::fs::read(path).map_err(|e| cannot_read(path, e))?;
+    let bytes = read_file(path, limits::MAX_FUSION_BYTES)?;
     Fusion::from_safetensors(&bytes).map_err(|e| e.context(path.display()))
 }
 

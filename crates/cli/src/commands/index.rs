@@ -1,18 +1,25 @@
 //! `isovec index`
 
 use std::io::Write;
+use std::path::Path;
 
+use clap::CommandFactory;
+use clap::error::ErrorKind as Usage;
 use isovec::{DEFAULT_VARIANT, Error, ErrorKind, Result, SearchIndex};
-use serde_json::Value;
+use serde_json::json;
 
 use super::{Context, cannot_write};
-use crate::args::IndexArgs;
+use crate::args::{Cli, IndexArgs};
 use crate::destination::Destination;
 use crate::input::Chunks;
 
 pub(crate) fn run(context: &Context, args: IndexArgs) -> Result<()> {
+    if args.output == Path::new("-") {
+        let message = "an index is written to a file; --output - would be a file of that name";
+        Cli::command().error(Usage::InvalidValue, message).exit();
+    }
     let chunks = Chunks::open(&args.input, args.input_format, &context.cancel)?;
-    let total = chunks.total;
+    let (total, name) = (chunks.total, chunks.name.clone());
     // Known before the work, not after it: the file's place can be written to.
     let (mut out, destination) = Destination::open(Some(&args.output))?;
     let model = context.open_text(&args.model)?;
@@ -30,25 +37,26 @@ pub(crate) fn run(context: &Context, args: IndexArgs) -> Result<()> {
         let chunk = chunk?;
         let position = chunk.last().map_or(0, |item| item.position);
         let mut texts = Vec::with_capacity(chunk.len());
-        let mut extras = Vec::with_capacity(chunk.len());
+        let mut items = Vec::with_capacity(chunk.len());
         for item in chunk {
-            texts.push(item.text?);
-            extras.push(item.extra);
+            let text = item.text?;
+            // A line of JSON as it is: read and printed again, large integers would not be the same.
+            let json = item.line.unwrap_or_else(|| json!({"text": text}).to_string());
+            texts.push(text);
+            items.push((json, item.place));
         }
         let results = model.embed_each_with(prompt.as_deref(), &texts);
-        for ((text, mut extra), result) in texts.into_iter().zip(extras).zip(results) {
-            let count = index.len();
-            let embedding = result.map_err(|e| e.context(format_args!("text {count}")))?;
+        for ((json, place), result) in items.into_iter().zip(results) {
+            let embedding = result.map_err(|e| e.context(&place))?;
             truncated += usize::from(embedding.truncated);
-            extra.insert("text".into(), text.into());
-            index.push(&Value::Object(extra).to_string(), embedding.vector())?;
+            index.push(&json, embedding.vector()).map_err(|e| e.context(&place))?;
         }
         bar.update(index.len() as u64, position);
     }
     drop(bar);
     context.check_cancelled()?;
     if index.is_empty() {
-        let message = format!("{} holds no text to index", args.input.display());
+        let message = format!("{name} holds no text to index");
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     let bytes = index.to_safetensors()?;

@@ -3,7 +3,7 @@
 use std::io::{BufWriter, Write};
 
 use isovec::{Result, vector};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Context, cannot_write};
 use crate::args::{ModelArgs, SearchArgs, SearchFormat, TEXT_MODEL};
@@ -32,12 +32,16 @@ pub(crate) fn run(context: &Context, args: SearchArgs) -> Result<()> {
         context.check_cancelled()?;
         let chunk = chunk?;
         let position = chunk.last().map_or(0, |item| item.position);
-        let texts = chunk.into_iter().map(|item| item.text).collect::<Result<Vec<String>>>()?;
+        let (mut texts, mut places) = (Vec::new(), Vec::new());
+        for item in chunk {
+            texts.push(item.text?);
+            places.push(item.place);
+        }
         let results = model.embed_each_with(passage_prompt, &texts);
-        for (text, result) in texts.into_iter().zip(results) {
-            let embedding = result.map_err(|e| e.context(format_args!("text {count}")))?;
+        for ((text, place), result) in texts.into_iter().zip(places).zip(results) {
+            let embedding = result.map_err(|e| e.context(place))?;
             let score = vector::dot(query.vector(), embedding.vector())?;
-            best.push(Found { index: count, score, text, extra: Map::new() });
+            best.push(Found { index: count, score, text, item: None });
             count += 1;
         }
         // Only the best are kept, so a file of any length fits into memory.
@@ -55,8 +59,8 @@ pub(super) struct Found {
     pub(super) index: u64,
     pub(super) score: f32,
     pub(super) text: String,
-    /// The further keys that came with it.
-    pub(super) extra: Map<String, Value>,
+    /// The item of an index: one JSON object, on one line.
+    pub(super) item: Option<String>,
 }
 
 pub(super) fn print(format: SearchFormat, best: &[Found]) -> std::io::Result<()> {
@@ -73,12 +77,13 @@ pub(super) fn print(format: SearchFormat, best: &[Found]) -> std::io::Result<()>
                 )?;
             }
             SearchFormat::Jsonl => {
-                // Of two keys of one name ours counts.
-                let mut line = found.extra.clone();
-                line.insert("index".into(), found.index.into());
-                line.insert("score".into(), found.score.into());
-                line.insert("text".into(), found.text.as_str().into());
-                writeln!(out, "{}", Value::Object(line))?;
+                let (key, value) = match &found.item {
+                    // An object of its own, whose keys are the user's.
+                    Some(item) => ("item", item.clone()),
+                    None => ("text", Value::from(found.text.as_str()).to_string()),
+                };
+                let (index, score) = (found.index, Value::from(found.score));
+                writeln!(out, r#"{{"index":{index},"score":{score},"{key}":{value}}}"#)?;
             }
         }
     }

@@ -2,30 +2,24 @@
 
 use isovec::vector::Hit;
 use isovec::{Error, ErrorKind, Result, SearchIndex, TextEmbedder, limits};
-use serde_json::{Map, Value};
+use serde::Deserialize;
 
 use super::search::{Found, print};
 use super::{Context, cannot_write};
 use crate::args::{ModelArgs, SearchArgs};
-use crate::input::cannot_read;
+use crate::input::read_file;
 
 pub(crate) fn run(context: &Context, args: SearchArgs) -> Result<()> {
     let path = args.index.unwrap_or_default();
     let read = || -> Result<SearchIndex> {
-        let size = std::fs::metadata(&path).map_err(|e| cannot_read(&path, e))?.len();
-        if size > limits::MAX_INDEX_BYTES as u64 {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                format!("{size} bytes is over the cap of {}", limits::MAX_INDEX_BYTES),
-            ));
-        }
-        let bytes = std::fs::read(&path).map_err(|e| cannot_read(&path, e))?;
+        let bytes = read_file(&path, limits::MAX_INDEX_BYTES)?;
         SearchIndex::from_safetensors(&bytes).map_err(|e| e.context(path.display()))
     };
     let index = read()?;
     let model =
         open(context, &index, args.model, args.threads).map_err(|e| e.context(path.display()))?;
-    index.check_fingerprint(&model.fingerprint()).map_err(|e| e.context(path.display()))?;
+    // With the prompts: from here on, the one that the file names is one that the model has.
+    index.check_model(&model.indexed_by(None)).map_err(|e| e.context(path.display()))?;
     let query = match &index.made_by().query_prompt {
         Some(prompt) => model.embed_prompted(prompt, &args.query)?,
         None => model.embed(&args.query)?,
@@ -44,6 +38,7 @@ fn open(
     threads: Option<u16>,
 ) -> Result<TextEmbedder> {
     let made_by = index.made_by();
+    let was_given = given.is_some();
     let model = match given {
         Some(model) => model,
         // Not the folder of this name that may lie here by chance: a name in a file is no path.
@@ -66,7 +61,7 @@ fn open(
     };
     context.open_text(&args).map_err(|e| match e.kind() {
         // It cannot even have the settings of the one that made the index.
-        ErrorKind::InvalidConfig => Error::new(
+        ErrorKind::InvalidConfig if was_given => Error::new(
             ErrorKind::FingerprintMismatch,
             format!("the index was made by {}, and not by the model given: {e}", made_by.model),
         ),
@@ -75,13 +70,16 @@ fn open(
 }
 
 fn found(index: &SearchIndex, hit: &Hit) -> Result<Found> {
+    #[derive(Deserialize)]
+    struct Item {
+        text: String,
+    }
     let json = index.item(hit.index).unwrap_or("{}");
-    let mut extra: Map<String, Value> = serde_json::from_str(json).map_err(|e| {
+    let Item { text } = serde_json::from_str(json).map_err(|e| {
         Error::new(ErrorKind::InvalidIndex, format!("item {}: {e}", hit.index)).with_source(e)
     })?;
-    let text = match extra.remove("text") {
-        Some(Value::String(text)) => text,
-        _ => String::new(),
-    };
-    Ok(Found { index: hit.index as u64, score: hit.score, text, extra })
+    // As it stands in the file, but on one line. A string holds no line's end, so that one between its
+    // values may as well be a space.
+    let item = Some(json.replace(['\n', '\r'], " "));
+    Ok(Found { index: hit.index as u64, score: hit.score, text, item })
 }

@@ -81,8 +81,10 @@ fn read_sides(tensors: &Tensors<'_>) -> Result<(Affine, Affine)> {
     tensors.shape("image.weight", [dims..=dims, any])?;
     tensors.shape("image.bias", [dims..=dims])?;
     tensors.check_places()?;
-    let side = |weight, bias| Affine { weight: tensors.floats(weight), bias: tensors.floats(bias) };
-    Ok((side("text.weight", "text.bias"), side("image.weight", "image.bias")))
+    let side = |weight, bias| -> Result<Affine> {
+        Ok(Affine { weight: tensors.floats(weight)?, bias: tensors.floats(bias)? })
+    };
+    Ok((side("text.weight", "text.bias")?, side("image.weight", "image.bias")?))
 }
 
 pub(super) fn write(fusion: &Fusion) -> Result<Vec<u8>> {

@@ -30,6 +30,7 @@ fn read_contents(mut file: Contents<'_>) -> Result<SearchIndex> {
         dimensions: metadata.optional_number("dimensions")?,
         query_prompt: metadata.find("query_prompt"),
         passage_prompt: metadata.find("passage_prompt"),
+        prompts_sha256: metadata.take("prompts_sha256")?,
     };
     metadata.done()?;
     let tensors = file.tensors(&[("vectors", "F32"), ("items", "U8")])?;
@@ -39,7 +40,7 @@ fn read_contents(mut file: Contents<'_>) -> Result<SearchIndex> {
     tensors.check_places()?;
     let mut index = SearchIndex::new(made_by, dims)?;
     index.items = Items::read(tensors.bytes("items"), count)?;
-    index.vectors = tensors.floats("vectors");
+    index.vectors = tensors.floats("vectors")?;
     check_finite(&index.vectors, dims, 0)?;
     Ok(index)
 }
@@ -64,6 +65,7 @@ pub(super) fn write(index: &SearchIndex) -> Result<Vec<u8>> {
         ("dimensions", made_by.dimensions.map(|n| n.to_string())),
         ("query_prompt", made_by.query_prompt.clone()),
         ("passage_prompt", made_by.passage_prompt.clone()),
+        ("prompts_sha256", Some(made_by.prompts_sha256.clone())),
     ];
     let metadata: BTreeMap<_, _> =
         entries.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();

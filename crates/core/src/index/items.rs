@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::Result;
-use crate::tensor_file::invalid;
+use crate::tensor_file::{copy_of, invalid, vec_of};
 
 /// Objects in one JSON array.
 #[derive(Clone)]
@@ -36,8 +36,9 @@ impl Items {
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'))
             .ok_or_else(|| invalid("items: not a JSON array"))?;
-        // An object has 11 bytes at least, so a number of vectors cannot ask for more than that.
-        let mut places = Vec::with_capacity(count.min(inner.len() / SHORTEST + 1));
+        // An object has 11 bytes at least, and its place 8: whatever number of vectors a file speaks
+        // of, its places take no more than its items.
+        let mut places = vec_of(count.min(inner.len() / SHORTEST + 1))?;
         let end = inner.len();
         let mut at = skip_blank(inner, 0);
         while at < end {
@@ -52,6 +53,9 @@ impl Items {
             }
             let length = object(&inner[at..])
                 .map_err(|e| invalid(format!("items: item {index}: {}", without_place(&e))))?;
+            if places.len() == count {
+                return Err(invalid(format!("items: more than {count}, the number of vectors")));
+            }
             // One more for the bracket.
             places.push((place(1 + at)?, place(1 + at + length)?));
             at = skip_blank(inner, at + length);
@@ -59,7 +63,7 @@ impl Items {
         if places.len() != count {
             return Err(invalid(format!("items: {} for {count} vectors", places.len())));
         }
-        Ok(Items { json: json.to_owned(), places })
+        Ok(Items { json: copy_of(json)?, places })
     }
 
     /// Adds an object that was [checked](check), in a file whose size was.

@@ -18,6 +18,7 @@ fn made_by() -> IndexedBy {
         dimensions: Some(3),
         query_prompt: Some("query".into()),
         passage_prompt: Some("pässage \"1\"".into()),
+        prompts_sha256: IndexedBy::prompts_sha256("query: ", "passage: "),
     }
 }
 
@@ -128,6 +129,7 @@ fn bad_files_name_what_is_wrong() {
         assert!(header.contains(from), "{from} is not in {header}");
         file(&header.replacen(from, to, 1), data)
     };
+    let prompts = made_by().prompts_sha256;
     let nan = {
         let mut data = data.to_vec();
         data[16..20].copy_from_slice(&f32::NAN.to_le_bytes());
@@ -157,6 +159,41 @@ fn bad_files_name_what_is_wrong() {
             "version",
             edit(r#""version":"1""#, r#""version":"2""#),
             r#"version: "2" instead of "1""#.into(),
+        ),
+        (
+            "a key that stands twice",
+            edit(r#""model":"tiny""#, r#""model":"tiny","model":"tiny""#),
+            r#"the header: "model" stands there twice"#.into(),
+        ),
+        (
+            "a tensor's key that stands twice",
+            edit(r#""dtype":"U8""#, r#""dtype":"U8","dtype":"U8""#),
+            r#"the header: "dtype" stands there twice"#.into(),
+        ),
+        (
+            "a tensor that stands twice",
+            edit(r#""vectors":"#, r#""vectors":{},"vectors":"#),
+            r#"the header: "vectors" stands there twice"#.into(),
+        ),
+        (
+            "metadata that stand twice",
+            edit(r#""__metadata__":"#, r#""__metadata__":{},"__metadata__":"#),
+            r#"the header: "__metadata__" stands there twice"#.into(),
+        ),
+        (
+            "a variant that is no name",
+            edit(r#""variant":"int8""#, r#""variant":"\u001b[2J""#),
+            r#"variant: "\u{1b}[2J" is not a plain name"#.into(),
+        ),
+        (
+            "prompts that are no sha256",
+            edit(&prompts, &prompts.to_uppercase()),
+            format!("prompts_sha256: {:?} must be 64 lower-case", prompts.to_uppercase()),
+        ),
+        (
+            "no prompts_sha256",
+            edit("prompts_sha256", "prompts"),
+            "prompts_sha256: not in __metadata__".into(),
         ),
         ("no model", edit(r#""model":"tiny","#, ""), "model: not in __metadata__".into()),
         (
@@ -239,6 +276,11 @@ fn bad_files_name_what_is_wrong() {
         ("no end", with_items(b"[{\"text\":\"\"}"), "items: not a JSON array".into()),
         ("no items in it", with_items(b"[ ]"), "items: 0 for 3 vectors".into()),
         ("too few", with_items(two.as_bytes()), "items: 2 for 3 vectors".into()),
+        (
+            "too many",
+            with_items(r#"[{"text":""},{"text":""},{"text":""},{"text":""}]"#.as_bytes()),
+            "items: more than 3, the number of vectors".into(),
+        ),
         ("no text", with_items(four.as_bytes()), "items: item 2: has no \"text\"".into()),
         (
             "strings",
@@ -354,6 +396,62 @@ fn a_wrong_fingerprint_names_both() {
     for wrong in ["", &"AB".repeat(32), &"ab".repeat(31), &"ab".repeat(33), &"a".repeat(63)] {
         assert_eq!(wrong.parse::<Fingerprint>().unwrap_err().kind(), ErrorKind::InvalidInput);
     }
+}
+
+#[test]
+fn a_model_with_other_prompts_is_refused() {
+    let index = index();
+    let other = |name: &str| IndexedBy { model: name.into(), variant: None, ..made_by() };
+    // The same files may have another name.
+    index.check_model(&other("copy")).unwrap();
+    let prompt = |name: &str| Some(name.to_owned());
+    let cases = [
+        (
+            IndexedBy { fingerprint: "cd".repeat(32).parse().unwrap(), ..made_by() },
+            "the index was made by tiny (int8), fingerprint abab",
+        ),
+        (
+            IndexedBy { kind: ModelKind::ClipText, ..made_by() },
+            "the index was made by tiny, of kind text; the model given is clip-text",
+        ),
+        (
+            IndexedBy { query_prompt: None, ..made_by() },
+            "the index was made by tiny, with the prompt \"query\" for queries; the model given has none",
+        ),
+        (
+            IndexedBy { passage_prompt: prompt("document"), ..made_by() },
+            "the index was made by tiny, with the prompt \"pässage \\\"1\\\"\" for texts; the model given \
+             has \"document\"",
+        ),
+        (
+            IndexedBy {
+                prompts_sha256: IndexedBy::prompts_sha256("query: ", "passage:"),
+                ..made_by()
+            },
+            "the index was made by tiny, and the prompts of the model given have other texts",
+        ),
+    ];
+    for (found, expected) in cases {
+        let error = index.check_model(&found).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::FingerprintMismatch, "{error}");
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+    // Where the one ends and the other begins is part of it.
+    assert_ne!(IndexedBy::prompts_sha256("ab", "c"), IndexedBy::prompts_sha256("a", "bc"));
+}
+
+#[test]
+fn what_was_taken_has_room_for_its_header() {
+    // Zeros that were never written take no memory.
+    let long =
+        |missing: usize| String::from_utf8(vec![0; limits::MAX_INDEX_BYTES - missing]).unwrap();
+    // Of the items' two brackets and the comma, the vector, and the header with its length.
+    let others = 3 + 12 + 8 + MAX_HEADER_BYTES;
+    let mut index = SearchIndex::new(made_by(), 3).unwrap();
+    let mut kind = |missing| index.push(&long(missing), &[1.0; 3]).unwrap_err().kind();
+    assert_eq!(kind(others - 1), ErrorKind::TooLarge);
+    // It would fit; only that it is no item.
+    assert_eq!(kind(others), ErrorKind::InvalidInput);
 }
 
 #[test]

@@ -69,7 +69,7 @@ export interface RawIndexModel extends RawModel {
   readonly passagePrompt: string | undefined;
   readonly length: number;
   readonly items: string;
-  checkFingerprint(found: string): void;
+  checkModel(specJson: string, fingerprint: string): void;
   search(query: Float32Array, k: number): RawHits;
   vectors(): Float32Array;
 }

@@ -23,7 +23,10 @@ export interface CacheKey {
 export interface ModelCache {
   /** The whole file, if it is there. The caller may keep and change the bytes. */
   get(key: CacheKey): Promise<Uint8Array<ArrayBuffer> | undefined>;
-  /** Keeps a file. The caller may change the bytes when this is done. */
+  /**
+   * Keeps a file. The caller may change the bytes when this is done. They are verified already and the
+   * model is made of them, so this must neither change nor transfer them, nor keep them without a copy.
+   */
   put(key: CacheKey, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   /** Forgets a file, if it is there. */
   delete(key: CacheKey): Promise<void>;

@@ -1,4 +1,4 @@
-import { cancelled, checkCancelled, IsovecError } from "./errors.js";
+import { CallbackError, cancelled, checkCancelled, IsovecError } from "./errors.js";
 
 /** How one address is read. */
 export interface DownloadOptions {
@@ -54,6 +54,7 @@ async function downloadOnce(url: string, options: DownloadOptions) {
     }
     return await readBody(response, options);
   } catch (error) {
+    if (error instanceof CallbackError) throw error;
     if (signal?.aborted) throw cancelled(signal, "the download");
     if (error instanceof IsovecError) throw error;
     if (error instanceof RangeError) {

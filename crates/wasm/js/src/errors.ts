@@ -2,9 +2,9 @@
  * What went wrong, for programs. Codes are stable; more may be added.
  *
  * Most come from the engine and are the same in Rust (`ErrorKind`). Only JavaScript has these:
- * `crashed` (the WebAssembly instance trapped; the next call starts a new one), `out_of_memory`,
- * `disposed` (the model was given back), `not_initialized` (a function that cannot wait was called
- * before `init()`), and `unsupported` (this platform lacks something).
+ * `crashed` (the WebAssembly instance trapped, and the next call starts a new one; or a worker ended,
+ * for good), `out_of_memory`, `disposed` (the model was given back), `not_initialized` (a function that
+ * cannot wait was called before `init()`), and `unsupported` (this platform lacks something).
  */
 export type ErrorCode =
   | "invalid_model"
@@ -81,4 +81,25 @@ export function checkCancelled(signal: AbortSignal | undefined, what: string): v
 /** The error for work that was cancelled. */
 export function cancelled(signal: AbortSignal | undefined, what: string): IsovecError {
   return new IsovecError("cancelled", `${what} was cancelled`, { cause: signal?.reason });
+}
+
+/** What a callback of the caller threw. Trying again would be wrong: nothing of isovec has failed. */
+export class CallbackError extends IsovecError {
+  constructor(thrown: unknown) {
+    super("invalid_input", "a callback threw", { cause: thrown });
+  }
+}
+
+/** Calls a callback of the caller. */
+export function callBack<T>(callback: ((value: T) => void) | undefined, value: T): void {
+  try {
+    callback?.(value);
+  } catch (thrown) {
+    throw new CallbackError(thrown);
+  }
+}
+
+/** What the caller is to see of an error: what a callback threw as it was. */
+export function unwrapped(error: unknown): unknown {
+  return error instanceof CallbackError ? error.cause : error;
 }

@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { Bindings, RawFusionModel } from "./bindings.js";
+import { ownBytes } from "./bytes.js";
 import { IsovecError } from "./errors.js";
 import { Resource } from "./resource.js";
 import { floats, type Vector } from "./vector.js";
@@ -114,7 +115,7 @@ export class Fusion implements FusionLike {
 
   /** Reads the file of a fusion, as the command `isovec fuse fit` writes it. */
   static async fromSafetensors(bytes: Uint8Array): Promise<Fusion> {
-    const copy = bytes.slice();
+    const copy = ownBytes("fusion", bytes);
     return await Fusion.#open((b) => b.FusionModel.fromSafetensors(copy));
   }
 

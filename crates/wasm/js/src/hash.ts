@@ -9,7 +9,13 @@ export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
 export async function platformSha256(bytes: Uint8Array<ArrayBuffer>): Promise<string | undefined> {
   const subtle = (globalThis.crypto as Crypto | undefined)?.subtle;
   if (subtle === undefined) return undefined;
-  const digest = new Uint8Array(await subtle.digest("SHA-256", bytes));
+  let digest: Uint8Array;
+  try {
+    digest = new Uint8Array(await subtle.digest("SHA-256", bytes));
+  } catch {
+    // It refuses memory that is shared or may change its size.
+    return undefined;
+  }
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 

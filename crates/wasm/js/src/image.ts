@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { type BatchOptions, runBatch } from "./batch.js";
 import type { RawImageModel } from "./bindings.js";
+import { tagOf } from "./bytes.js";
 import { IsovecError } from "./errors.js";
 import type { LoadOptions } from "./loader.js";
 import type { Resource } from "./resource.js";
@@ -47,13 +48,13 @@ export interface ImageOptions {
   readonly limits?: ImageLimits;
 }
 
-/** A model that comes as bytes. */
+/** A model that comes as bytes, which are copied at once. */
 export interface ImageBytes extends ImageOptions {
   /** Its facts, or the name of a model that is known. */
   readonly spec: string | ModelSpec;
   /** The ONNX file. */
   readonly model: Uint8Array;
-  /** Keep the bytes, so that the model can be made anew after a crash. */
+  /** Keep the copies, so that the model can be made anew after a crash. */
   readonly keepBytes?: boolean;
 }
 
@@ -171,16 +172,20 @@ export class ImageEmbedder implements ImageEmbedderLike {
         `the image file has ${size} bytes, over the cap of ${this.#maxBytes}`,
       );
     }
-    if (image instanceof Blob) return new Uint8Array(await image.arrayBuffer());
+    if (isBlob(image)) return new Uint8Array(await image.arrayBuffer());
     // Not `instanceof Uint8Array`, which is false for arrays of another frame.
     return ArrayBuffer.isView(image) ? (image as Uint8Array) : new Uint8Array(image);
   }
 }
 
+function isBlob(image: ImageInput): image is Blob {
+  return ["Blob", "File"].includes(tagOf(image));
+}
+
 function sizeOf(image: ImageInput): number {
   if (typeof image === "object" && image !== null) {
     const { size, byteLength } = image as { size?: unknown; byteLength?: unknown };
-    if (image instanceof Blob && typeof size === "number") return size;
+    if (isBlob(image) && typeof size === "number") return size;
     if (typeof byteLength === "number") return byteLength;
   }
   throw new IsovecError(

@@ -1,6 +1,7 @@
 import { absolute } from "./address.js";
+import { ownCopy, tagOf } from "./bytes.js";
 import { download, redact } from "./download.js";
-import { checkCancelled, IsovecError } from "./errors.js";
+import { callBack, checkCancelled, IsovecError, unwrapped } from "./errors.js";
 import type { LoadOptions } from "./loader.js";
 import { getPlatform } from "./platform.js";
 
@@ -16,8 +17,13 @@ export async function readIndexFile(
   options: LoadOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
   checkCancelled(options.signal, "opening the index");
-  // By their tags, since `instanceof` is false for objects of another frame.
-  const tag = Object.prototype.toString.call(source).slice(8, -1);
+  const bytes = await read(source, options);
+  checkCancelled(options.signal, "opening the index");
+  return bytes;
+}
+
+async function read(source: IndexSource, options: LoadOptions): Promise<Uint8Array<ArrayBuffer>> {
+  const tag = tagOf(source);
   if (typeof source === "string" || tag === "URL") {
     return await fetchIndexFile(source as string | URL, options);
   }
@@ -27,9 +33,10 @@ export async function readIndexFile(
     return new Uint8Array(await blob.arrayBuffer());
   }
   if (tag === "ArrayBuffer" || tag === "Uint8Array") {
-    const bytes = source as ArrayBuffer | Uint8Array<ArrayBuffer>;
+    const bytes = source as ArrayBuffer | Uint8Array;
     checkSize(bytes.byteLength);
-    return tag === "Uint8Array" ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes);
+    // The caller may change them while this waits.
+    return ownCopy(bytes);
   }
   const found = typeof source === "object" ? tag : typeof source;
   throw new IsovecError(
@@ -50,7 +57,9 @@ async function fetchIndexFile(source: string | URL, options: LoadOptions) {
     ofKnownSize: false,
     fetch: options.fetch ?? globalThis.fetch,
     signal: options.signal,
-    received: (loaded, total) => options.onProgress?.({ loaded, total, file }),
+    received: (loaded, total) => callBack(options.onProgress, { loaded, total, file }),
+  }).catch((error: unknown) => {
+    throw unwrapped(error);
   });
   checkSize(bytes.byteLength, redact(url));
   return bytes;

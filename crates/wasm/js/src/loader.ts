@@ -1,6 +1,13 @@
 import type { CacheKey, ModelCache } from "./cache.js";
 import { download, redact } from "./download.js";
-import { checkCancelled, IsovecError, toIsovecError } from "./errors.js";
+import {
+  CallbackError,
+  callBack,
+  checkCancelled,
+  IsovecError,
+  toIsovecError,
+  unwrapped,
+} from "./errors.js";
 import { sha256 } from "./hash.js";
 import { getPlatform } from "./platform.js";
 import { type Build, type FileSpec, type ModelSpec, variantFiles } from "./spec.js";
@@ -18,10 +25,10 @@ export interface Progress {
 /** Where a model's files come from, and who hears of it. */
 export interface LoadOptions {
   /**
-   * The weights to use. By default `fp32` in Node, as natively; in browsers `int8`, a quarter of the
-   * download, for models that have it, if a `baseUrl` is given or a public address serves it. The same
-   * variant gives the same vector everywhere, another one does not: name it where vectors of browsers
-   * and servers meet, or search a {@link SearchIndex}, which names it by itself.
+   * The weights to use. By default `fp32` in Node, as natively; in browsers `int8` for models that have
+   * it, a quarter of the download. The same variant gives the same vector everywhere, another one does
+   * not: name it where vectors of browsers and servers meet, or search a {@link SearchIndex}, which
+   * names its own.
    */
   readonly variant?: string;
   /** A server of your own to ask first, for `<baseUrl>/<name>/<path>`. */
@@ -58,9 +65,13 @@ export async function loadFiles(
   options: LoadOptions,
 ): Promise<ModelFiles> {
   const files = variantFiles(spec, variant);
-  const loader = new Loader(spec, files, options);
+  const loader = new Loader(spec, variant, files, options);
   const found = new Map<string, Verified>();
-  for (const file of files) found.set(file.role, await loader.load(file));
+  try {
+    for (const file of files) found.set(file.role, await loader.load(file));
+  } catch (error) {
+    throw unwrapped(error);
+  }
   const model = found.get("model");
   if (model === undefined) throw new IsovecError("invalid_config", "the variant has no model file");
   return {
@@ -82,6 +93,7 @@ class Loader {
 
   constructor(
     readonly spec: ModelSpec,
+    readonly variant: string,
     files: readonly FileSpec[],
     readonly options: LoadOptions,
   ) {
@@ -122,6 +134,7 @@ class Loader {
       this.#warn(checked);
       await cache.delete(key);
     } catch (error) {
+      if (error instanceof CallbackError) throw error;
       this.#warn(toIsovecError(error, "io"));
     }
     return undefined;
@@ -143,6 +156,7 @@ class Loader {
         return await this.#fromSource(source, file);
       } catch (thrown) {
         const error = toIsovecError(thrown, "network");
+        if (error instanceof CallbackError) throw error;
         if (error.code === "cancelled" || error.code === "out_of_memory") throw error;
         errors.push(error);
       }
@@ -191,24 +205,31 @@ class Loader {
     const what = `${file.path} of ${this.spec.name}`;
     const [first] = errors;
     if (first === undefined) {
-      return new IsovecError("not_found", `${what}: no address serves it; give a baseUrl`);
+      return new IsovecError("not_found", `${what}: no address serves it; give a baseUrl${this.#hint}`);
     }
     const kinds = ["hash_mismatch", "network", "not_found"];
     const code = kinds.find((kind) => errors.some((error) => error.code === kind)) ?? first.code;
     const reasons = errors.map((error) => error.message).join("; ");
     const cause = errors.length === 1 ? first : new AggregateError(errors, reasons);
-    return new IsovecError(code, `${what}: ${reasons}`, { cause });
+    const hint = code === "not_found" ? this.#hint : "";
+    return new IsovecError(code, `${what}: ${reasons}${hint}`, { cause });
+  }
+
+  /** What else to try where the caller may not know which file is asked for. */
+  get #hint(): string {
+    const other = this.options.variant === undefined && this.variant !== "fp32";
+    return other ? `; ${this.variant} is the default in browsers, variant: "fp32" is the whole file` : "";
   }
 
   #report(file: FileSpec, received: number): void {
     let total = 0;
     for (const size of this.#sizes.values()) total += size;
     const loaded = Math.min(this.#done + received, total);
-    this.options.onProgress?.({ loaded, total, file: file.path });
+    callBack(this.options.onProgress, { loaded, total, file: file.path });
   }
 
   #warn(warning: IsovecError): void {
-    this.options.onWarning?.(warning);
+    callBack(this.options.onWarning, warning);
   }
 }
 

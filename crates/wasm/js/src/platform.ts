@@ -48,19 +48,34 @@ export async function compile(source: WasmSource): Promise<WebAssembly.Module> {
   }
   const type = response.headers.get("content-type")?.split(";")[0]?.trim();
   // Streaming demands this type, which not every server sends.
-  if (type === "application/wasm") return await WebAssembly.compileStreaming(response);
-  return await WebAssembly.compile(await response.arrayBuffer());
+  if (type === "application/wasm") {
+    return await WebAssembly.compileStreaming(response).catch((error: unknown) => {
+      throw isRefusal(error) ? error : notFetched(error);
+    });
+  }
+  const bytes = await response.arrayBuffer().catch((error: unknown) => {
+    throw notFetched(error);
+  });
+  return await WebAssembly.compile(bytes);
+}
+
+/** Whether all has arrived: it is no module, a policy forbids it, or there is no memory for it. */
+function isRefusal(error: unknown): boolean {
+  const { CompileError, LinkError } = WebAssembly;
+  return [CompileError, LinkError, EvalError, RangeError].some((kind) => error instanceof kind);
+}
+
+function notFetched(cause: unknown): IsovecError {
+  return new IsovecError("network", "the WebAssembly file could not be fetched", { cause });
 }
 
 async function fetched(source: string | URL | Request | Response | Promise<Response>) {
-  if (typeof source !== "string" && !(source instanceof URL) && !(source instanceof Request)) {
-    return await source;
-  }
   try {
-    return await fetch(source);
+    if (typeof source === "string" || source instanceof URL || source instanceof Request) {
+      return await fetch(source);
+    }
+    return await source;
   } catch (error) {
-    throw new IsovecError("network", "the WebAssembly file could not be fetched", {
-      cause: error,
-    });
+    throw notFetched(error);
   }
 }

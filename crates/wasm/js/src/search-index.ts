@@ -1,6 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { RawIndexModel } from "./bindings.js";
-import { IsovecError, toIsovecError } from "./errors.js";
+import { checkCancelled, IsovecError, toIsovecError } from "./errors.js";
 import { type IndexSource, readIndexFile } from "./index-file.js";
 import type { LoadOptions } from "./loader.js";
 import { type Maker, Resource } from "./resource.js";
@@ -141,7 +141,9 @@ export class SearchIndex implements SearchIndexLike {
       if (typeof fingerprint !== "string" || typeof embedder.embed !== "function") {
         throw new IsovecError("invalid_input", "model: expected an embedder of texts");
       }
-      await resource.use((raw) => raw.checkFingerprint(fingerprint));
+      const specJson = JSON.stringify(embedder.spec);
+      await resource.use((raw) => raw.checkModel(specJson, fingerprint));
+      checkCancelled(load.signal, "opening the index");
       return new SearchIndex(resource, facts, embedder, model === undefined);
     } catch (error) {
       loaded?.dispose();

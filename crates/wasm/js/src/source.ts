@@ -1,10 +1,11 @@
 import type { Bindings, RawObject } from "./bindings.js";
-import { IsovecError } from "./errors.js";
+import { ownBytes } from "./bytes.js";
+import { cancelled, checkCancelled } from "./errors.js";
 import { platformSha256 } from "./hash.js";
 import { type LoadOptions, loadFiles } from "./loader.js";
 import { type Maker, noMaker, Resource } from "./resource.js";
 import { type ModelKind, type ModelSpec, resolveSpec } from "./spec.js";
-import { chooseVariant } from "./variant.js";
+import { defaultVariant } from "./variant.js";
 
 /** The files of a model, verified or as the caller gave them. */
 export interface Files {
@@ -21,6 +22,8 @@ export interface ModelSource {
   readonly variant: string | undefined;
   readonly files: Files;
   readonly again: (() => Promise<Files>) | undefined;
+  /** Cancels making it. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A model by its name or pinned spec. After a crash, its files are read again in the same way. */
@@ -30,11 +33,12 @@ export async function named(
   options: LoadOptions,
 ): Promise<ModelSource> {
   const spec = await resolveSpec(model, kind);
-  const variant = chooseVariant(spec, options);
+  const variant = options.variant ?? defaultVariant(spec);
   const files = await loadFiles(spec, variant, options);
+  checkCancelled(options.signal, `loading ${spec.name}`);
   // Nobody waits with a bar or a button when a model is loaded anew.
-  const { onProgress: _, signal: __, ...quiet } = options;
-  return { spec, variant, files, again: () => loadFiles(spec, variant, quiet) };
+  const { onProgress: _, signal, ...quiet } = options;
+  return { spec, variant, files, again: () => loadFiles(spec, variant, quiet), signal };
 }
 
 /** A model whose files the caller has. */
@@ -44,22 +48,25 @@ export async function given(
   files: Files,
   keepBytes: boolean,
 ): Promise<ModelSource> {
-  checkBytes("model", files.model);
-  if (kind !== "image") checkBytes("tokenizer", files.tokenizer);
+  // Copied before the first wait: what is loaded, and kept, is what was hashed.
+  const bytes = ownBytes("model", files.model);
+  const tokenizer = kind === "image" ? undefined : ownBytes("tokenizer", files.tokenizer);
   const spec = await resolveSpec(model, kind);
-  const modelSha256 = await platformSha256(files.model as Uint8Array<ArrayBuffer>);
-  const hashed = { model: files.model, tokenizer: files.tokenizer, modelSha256 };
+  const hashed = { model: bytes, tokenizer, modelSha256: await platformSha256(bytes) };
   return { spec, variant: undefined, files: hashed, again: keepBytes ? constant(hashed) : undefined };
 }
 
 /** Makes a model's object inside of WebAssembly. */
 export async function open<Raw extends RawObject>(
-  { spec, files, again }: ModelSource,
+  { spec, files, again, signal }: ModelSource,
   create: (bindings: Bindings, specJson: string, files: Files) => Raw,
 ): Promise<Resource<Raw>> {
   const maker = makers(JSON.stringify(spec), create);
   const remake = again === undefined ? noMaker : maker(again);
-  return await Resource.create(`model "${spec.name}"`, maker(constant(files)), remake);
+  const resource = await Resource.create(`model "${spec.name}"`, maker(constant(files)), remake);
+  if (!signal?.aborted) return resource;
+  resource.dispose();
+  throw cancelled(signal, `loading ${spec.name}`);
 }
 
 // Functions of their own: a closure in `open` would keep its `files` alive as long as the model.
@@ -75,10 +82,4 @@ function makers<Raw>(
 
 function constant<T>(value: T): () => Promise<T> {
   return () => Promise.resolve(value);
-}
-
-function checkBytes(name: string, bytes: unknown): void {
-  // By its tag, since `instanceof` is false for arrays of another frame.
-  if (Object.prototype.toString.call(bytes) === "[object Uint8Array]") return;
-  throw new IsovecError("invalid_input", `${name}: expected a Uint8Array, not ${typeof bytes}`);
 }

@@ -39,7 +39,7 @@ export interface PromptOptions {
   readonly prompt?: string;
 }
 
-/** A model that comes as bytes. */
+/** A model that comes as bytes, which are copied at once. */
 export interface TextBytes extends TextOptions {
   /** Its facts, or the name of a model that is known. */
   readonly spec: string | ModelSpec;
@@ -47,7 +47,7 @@ export interface TextBytes extends TextOptions {
   readonly model: Uint8Array;
   /** The `tokenizer.json`. */
   readonly tokenizer: Uint8Array;
-  /** Keep the bytes, so that the model can be made anew after a crash. */
+  /** Keep the copies, so that the model can be made anew after a crash. */
   readonly keepBytes?: boolean;
 }
 

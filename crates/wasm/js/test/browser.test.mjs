@@ -114,6 +114,17 @@ test("the table: without a secure context", async (t) => {
   }, { url });
 });
 
+test("int8 is the default in browsers, whatever else is given", async () => {
+  await onPage(async (page) => {
+    const { found, missing, named } = await page.evaluate(() => tests.variants());
+    assert.deepEqual(found, ["int8", "int8", "fp32"]);
+    assert.equal(missing.code, "not_found");
+    assert.match(missing.message, /int8 is the default in browsers, variant: "fp32" is the whole file/);
+    assert.equal(named.code, "not_found");
+    assert.doesNotMatch(named.message, /default/);
+  });
+});
+
 test("the cache: kept, verified on reading, replaced when corrupt", async () => {
   await onPage(async (page) => {
     const load = () => page.evaluate(() => tests.load());

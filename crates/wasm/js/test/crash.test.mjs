@@ -8,6 +8,10 @@ import { test } from "node:test";
 import { cosineSimilarity, IsovecError, TextEmbedder } from "isovec";
 import { createWorker } from "isovec/worker";
 
+import { browserThread } from "../dist/worker/browser-thread.js";
+import { Client } from "../dist/worker/client.js";
+import { nodeThread } from "../dist/worker/node-thread.js";
+import { start, startPool } from "../dist/worker/start.js";
 import { CRASHES, crashingBytes, RUNS } from "./lib/crash.mjs";
 import { FOLDERS } from "./lib/prepare.mjs";
 import { memoryCache, tinySpec } from "./lib/server.mjs";
@@ -94,6 +98,87 @@ test("in a worker it is the same", async () => {
   await assert.rejects(model.embed(CRASHES), CRASHED);
   assert.deepEqual((await model.embed(RUNS)).vector, vector);
   worker.terminate();
+});
+
+test("a pool goes on without the workers that have ended", async () => {
+  const threads = [];
+  const newThread = () => {
+    threads.push(nodeThread(new URL("../dist/worker-host-node.js", import.meta.url)));
+    return threads.at(-1);
+  };
+  const pool = startPool(3, 4, newThread, {});
+  const given = { ...bytes, tokenizer: await read("models/mean-opset11/tokenizer.json") };
+  const model = await pool.TextEmbedder.fromBytes(given);
+  const { vector } = await model.embed("hello");
+  const texts = Array.from({ length: 50 }, () => "hello");
+  for (const thread of [threads[0], threads[2]]) {
+    // The calls that it has at this time fail; others do not notice.
+    const last = model.embed("hello");
+    thread.terminate();
+    await last.catch(({ code }) => assert.equal(code, "crashed"));
+    await pool.init().catch(({ code }) => assert.equal(code, "crashed"));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+
+    await pool.init();
+    for (let i = 0; i < 5; i++) assert.deepEqual((await model.embed("hello")).vector, vector);
+    const seen = [];
+    const onProgress = ({ done }) => seen.push(done);
+    for (const one of await model.embedBatch(texts, { onProgress })) assert.deepEqual(one.vector, vector);
+    assert.equal(seen.at(-1), texts.length);
+    assert.equal((await pool.topK([1], [[1]], 1)).indices.length, 1);
+    const another = await pool.TextEmbedder.fromBytes(given);
+    assert.deepEqual((await another.embed("hello")).vector, vector);
+    another.dispose();
+  }
+  threads[1].terminate();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const ended = { code: "crashed", message: /the worker ended/ };
+  for (const call of [
+    () => model.embed("hello"),
+    () => model.embedBatch(texts),
+    () => pool.version(),
+    () => pool.TextEmbedder.fromBytes(given),
+  ]) {
+    await assert.rejects(call, ended);
+  }
+  model.dispose();
+  pool.terminate();
+});
+
+/** What a browser's Worker looks like from outside. */
+function fakeWorker() {
+  const sent = [];
+  return { sent, terminated: 0, postMessage: (message) => sent.push(message), terminate() { this.terminated++; } };
+}
+
+test("a browser's worker that has ended is terminated", async () => {
+  for (const end of [
+    (worker) => worker.onerror({ preventDefault() {}, message: "out of luck" }),
+    (worker) => worker.onmessageerror(),
+  ]) {
+    const worker = fakeWorker();
+    const { api } = start(browserThread(worker), {});
+    const pending = api.version();
+    end(worker);
+    await assert.rejects(pending, { code: "crashed", message: /the worker ended/ });
+    await assert.rejects(api.version(), { code: "crashed" });
+    await assert.rejects(api.init(), { code: "crashed" });
+    assert.equal(worker.terminated, 1);
+  }
+});
+
+test("what was made for a call that was cancelled is disposed of, with what it brought", async () => {
+  const worker = fakeWorker();
+  const client = new Client(browserThread(worker));
+  const controller = new AbortController();
+  const args = ["x", { signal: controller.signal }];
+  const opening = client.ask({ do: "create", class: "SearchIndex", how: "open", args });
+  controller.abort();
+  await assert.rejects(opening, { code: "cancelled" });
+  const [{ id }] = worker.sent;
+  worker.onmessage({ data: { id, object: 5, value: { length: 0, embedder: { object: 6, facts: {} } } } });
+  const disposed = worker.sent.filter((message) => message.do === "dispose");
+  assert.deepEqual(disposed.map(({ object }) => object), [5, 6]);
 });
 
 test("a model that does not fit into 4 GiB is out_of_memory, and the process lives", async () => {

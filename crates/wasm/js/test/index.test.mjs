@@ -62,6 +62,65 @@ test("a model of another worker, or of none, is refused", async () => {
   two.terminate();
 });
 
+test("the model of a pool's index opens another in the same worker, whatever that has to do", async () => {
+  const pool = createPool(2);
+  const bytes = await read(fixtures.index.minilm.file);
+  const [query] = fixtures.index.queries;
+  const first = await pool.SearchIndex.open(bytes);
+  const hits = await first.search(query);
+  // With nothing to do, and with more than the other.
+  for (const count of [0, 3]) {
+    const busy = Array.from({ length: count }, () => first.search(query));
+    const second = await pool.SearchIndex.open(bytes, { model: first.embedder });
+    assert.equal(second.embedder, first.embedder);
+    assert.deepEqual(await second.search(query), hits);
+    await Promise.all(busy);
+    second.dispose();
+  }
+  pool.terminate();
+});
+
+test("the bytes of an index are copied at once", async () => {
+  const model = await promptsModel(esm);
+  const bytes = await read(fixtures.index.prompts.file);
+  for (const source of [bytes.slice(), bytes.slice().buffer, Buffer.from(bytes)]) {
+    const opening = esm.SearchIndex.open(source, { model });
+    new Uint8Array(source.buffer ?? source).fill(0);
+    const index = await opening;
+    assert.equal(index.length, fixtures.index.prompts.items.length);
+    index.dispose();
+  }
+  model.dispose();
+});
+
+test("opening can be cancelled late, and what a callback throws comes out as it is", async () => {
+  const model = await promptsModel(esm);
+  const url = `${server.url}/made/${fixtures.index.prompts.file.split("/").at(-1)}`;
+  const bytes = await read(fixtures.index.prompts.file);
+  const stopped = new Error("stopped");
+  const expected = { code: "cancelled", cause: stopped };
+  for (const [source, when] of [
+    [url, (abort) => abort()],
+    [url, (abort) => setImmediate(abort)],
+    [new Blob([bytes]), undefined],
+    [bytes, undefined],
+  ]) {
+    const controller = new AbortController();
+    const abort = () => controller.abort(stopped);
+    const onProgress = ({ loaded, total }) => loaded === total && when(abort);
+    const opening = esm.SearchIndex.open(source, { model, onProgress, signal: controller.signal });
+    if (when === undefined) abort();
+    await assert.rejects(opening, expected);
+  }
+  const thrown = new Error("bar is undefined");
+  const onProgress = () => {
+    throw thrown;
+  };
+  await assert.rejects(esm.SearchIndex.open(url, { model, onProgress }), (error) => error === thrown);
+  assert.equal((await model.embed("it lives")).vector.length, model.dims);
+  model.dispose();
+});
+
 test("after a crash the index is made anew", async () => {
   const model = await promptsModel(esm);
   const bytes = await read(fixtures.index.prompts.file);

@@ -2,13 +2,16 @@
 import assert from "node:assert/strict";
 import { webcrypto } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { inspect } from "node:util";
 
 import { folderCache, TextEmbedder } from "isovec";
+import { createPool, createWorker } from "isovec/worker";
 
+import { root } from "./lib/paths.mjs";
 import { BYTES, memoryCache, serveModel, tinySpec } from "./lib/server.mjs";
 
 const closing = [];
@@ -147,6 +150,48 @@ test("loading can be cancelled: before, while waiting, and while bytes arrive", 
   }
 });
 
+test("loading can be cancelled late: with the last byte, and while the model is made", async (t) => {
+  const { baseUrl } = await server();
+  const stopped = new Error("stopped");
+  const expected = { code: "cancelled", cause: stopped };
+  // Fills the cache, and has fetch start the WebAssembly of its own.
+  const cache = memoryCache();
+  await loads({ baseUrl, cache });
+  const last = new AbortController();
+  const onProgress = ({ loaded, total }) => loaded === total && last.abort(stopped);
+  const instantiate = t.mock.method(WebAssembly, "instantiate");
+  await assert.rejects(load({ cache, onProgress, signal: last.signal }), expected);
+  assert.equal(instantiate.mock.callCount(), 0, "nothing is made any more");
+  const late = new AbortController();
+  const { instantiate: original } = WebAssembly;
+  t.mock.method(WebAssembly, "instantiate", (...args) => {
+    late.abort(stopped);
+    return original(...args);
+  });
+  await assert.rejects(load({ cache, signal: late.signal }), expected);
+});
+
+test("what a callback throws comes out as it is, at once", async () => {
+  const { baseUrl, asked } = await server();
+  const thrown = new TypeError("bar is undefined");
+  const fails = () => {
+    throw thrown;
+  };
+  const own = (error) => error === thrown;
+  await assert.rejects(load({ baseUrl, onProgress: fails }), own);
+  assert.equal(asked.length, 0);
+  const onProgress = ({ loaded }) => loaded > 0 && fails();
+  await assert.rejects(load({ baseUrl, onProgress }), own);
+  assert.equal(asked.length, 1);
+  const cache = memoryCache();
+  cache.files.set(`tiny/${MODEL}`, new Uint8Array(5));
+  await assert.rejects(load({ baseUrl, cache, onWarning: fails }), own);
+  await assert.rejects(
+    load({ baseUrl, cache: memoryCache({ put: new Error("full") }), onWarning: fails }),
+    own,
+  );
+});
+
 test("what is cached is not asked for again", async () => {
   const { baseUrl, asked } = await server();
   const cache = memoryCache();
@@ -166,6 +211,18 @@ test("a corrupt cache entry is dropped and fetched again", async () => {
     assert.deepEqual(cache.files.get(`tiny/${MODEL}`), BYTES[MODEL]);
   }
   assert.equal(asked.filter((path) => path.endsWith("onnx")).length, 2);
+});
+
+test("a cache may give memory that the platform's hash refuses", async () => {
+  const cache = memoryCache();
+  for (const [path, bytes] of Object.entries(BYTES)) {
+    const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+    shared.set(bytes);
+    cache.files.set(`tiny/${path}`, { slice: () => shared });
+  }
+  const warnings = [];
+  await loads({ cache, onWarning: (warning) => warnings.push(warning) });
+  assert.deepEqual(warnings, []);
 });
 
 test("a cache that fails means running without it", async () => {
@@ -237,4 +294,138 @@ test("without crypto.subtle, WebAssembly hashes", async (t) => {
   Object.defineProperty(globalThis, "crypto", { value: insecure, configurable: true });
   t.after(() => Object.defineProperty(globalThis, "crypto", descriptor));
   await loads({ baseUrl });
+});
+
+const given = () => ({ spec: { ...tinySpec(), variants: {} }, model: BYTES[MODEL].slice(), tokenizer: BYTES["tokenizer.json"].slice() });
+
+test("bytes of the caller are copied at once: what is loaded and kept is what was hashed", async (t) => {
+  const right = await TextEmbedder.fromBytes(given());
+  const { vector } = await right.embed("hello world");
+  const digest = t.mock.method(crypto.subtle, "digest");
+  for (const change of [
+    (bytes) => bytes.fill(0),
+    (bytes) => structuredClone(bytes.buffer, { transfer: [bytes.buffer] }),
+  ]) {
+    const bytes = { ...given(), keepBytes: true };
+    const loading = TextEmbedder.fromBytes(bytes);
+    assert.equal(digest.mock.callCount(), 0);
+    change(bytes.model);
+    change(bytes.tokenizer);
+    const model = await loading;
+    assert.equal(digest.mock.callCount(), 1);
+    digest.mock.resetCalls();
+    assert.equal(model.fingerprint, right.fingerprint);
+    assert.deepEqual((await model.embed("hello world")).vector, vector);
+    model.dispose();
+  }
+  // A Buffer's own `slice` would be no copy, and the platform's hash refuses shared memory.
+  const { spec, model, tokenizer } = given();
+  const shared = new Uint8Array(new SharedArrayBuffer(model.length));
+  shared.set(model);
+  const loading = TextEmbedder.fromBytes({ spec, model: shared, tokenizer: Buffer.from(tokenizer) });
+  shared.fill(0);
+  const odd = await loading;
+  assert.equal(odd.fingerprint, right.fingerprint);
+  odd.dispose();
+  right.dispose();
+  const gone = given();
+  structuredClone(gone.model.buffer, { transfer: [gone.model.buffer] });
+  await assert.rejects(TextEmbedder.fromBytes(gone), { name: "IsovecError", code: "invalid_input" });
+});
+
+test("each worker of a pool gets the same bytes", async () => {
+  const pool = createPool(2);
+  const bytes = given();
+  const loading = pool.TextEmbedder.fromBytes(bytes);
+  bytes.model.fill(0);
+  bytes.spec.dims = 5;
+  const model = await loading;
+  const texts = Array.from({ length: 30 }, () => "hello world");
+  assert.equal((await model.embedBatch(texts)).length, texts.length);
+  pool.terminate();
+});
+
+test("what a callback throws in a worker's call comes out as it is, and stops the call", async () => {
+  const { baseUrl, asked } = await server();
+  const worker = createWorker();
+  const thrown = new Error("bar is undefined");
+  const fails = () => {
+    throw thrown;
+  };
+  const own = (error) => error === thrown;
+  const options = { baseUrl, cache: false };
+  await assert.rejects(worker.TextEmbedder.load(tinySpec(), { ...options, onProgress: fails }), own);
+  const model = await worker.TextEmbedder.load(tinySpec(), options);
+  const before = asked.length;
+  assert.ok(before < 4, `stopped after ${before - 2} files`);
+  const texts = Array.from({ length: 2000 }, () => "hello world ".repeat(20));
+  const alone = performance.now();
+  await model.embedBatch(texts.slice(0, 200));
+  const time = performance.now() - alone;
+  await assert.rejects(model.embedBatch(texts, { onProgress: fails }), own);
+  const started = performance.now();
+  await model.embed("hello world");
+  assert.ok(performance.now() - started < 3 * time, "the batch has not stopped");
+  worker.terminate();
+});
+
+const WASM = join(root, "dist", "wasm", "isovec_bg.wasm");
+
+/** A server of the WebAssembly file that does as it is told. */
+async function wasmServer(behave) {
+  const bytes = await readFile(WASM);
+  const started = createServer((request, response) => {
+    response.setHeader("content-type", request.url === "/streaming" ? "application/wasm" : "text/plain");
+    response.setHeader("content-length", bytes.length);
+    behave(response, bytes);
+  });
+  await new Promise((resolve) => started.listen(0, "127.0.0.1", resolve));
+  closing.push(() => {
+    started.closeAllConnections();
+    started.close();
+  });
+  return `http://127.0.0.1:${started.address().port}`;
+}
+
+test("a WebAssembly file that does not arrive is a network error, one that is none is unsupported", async () => {
+  const { compile } = await import("../dist/platform.js");
+  const { init } = await import("../dist/engine.js?another");
+  const breaks = (response, bytes) =>
+    response.write(bytes.subarray(0, 100_000), () => response.destroy());
+  const broken = await wasmServer(breaks);
+  const wrong = await wasmServer((response, bytes) => response.end(bytes.map((byte) => byte ^ 1)));
+  for (const path of ["streaming", "whole"]) {
+    await assert.rejects(compile(`${broken}/${path}`), { code: "network" }, path);
+    await assert.rejects(init(`${broken}/${path}`), { name: "IsovecError", code: "network" });
+    await assert.rejects(compile(`${wrong}/${path}`), WebAssembly.CompileError);
+    await assert.rejects(init(`${wrong}/${path}`), { name: "IsovecError", code: "unsupported" });
+  }
+  for (const source of ["http://127.0.0.1:1/x", fetch("http://127.0.0.1:1/x")]) {
+    await assert.rejects(init(source), { name: "IsovecError", code: "network" });
+  }
+});
+
+test("a worker keeps to the WebAssembly file that it was given", async () => {
+  let there = false;
+  let served = 0;
+  const url = await wasmServer((response, bytes) => {
+    if (!there) return response.writeHead(503, { "content-length": 0 }).end();
+    served += 1;
+    return response.end(bytes);
+  });
+  const worker = createWorker({ wasm: `${url}/streaming` });
+  for (const call of [
+    () => worker.init(),
+    () => worker.version(),
+    () => worker.TextEmbedder.fromBytes(given()),
+    () => worker.init(),
+  ]) {
+    await assert.rejects(call, { code: "network", message: /HTTP status 503/ });
+  }
+  there = true;
+  await worker.init();
+  (await worker.TextEmbedder.fromBytes(given())).dispose();
+  assert.match(await worker.version(), /^0\./);
+  assert.equal(served, 1);
+  worker.terminate();
 });

@@ -21,7 +21,7 @@ async function settled() {
     await sleep(20);
   }
   const { rss, external, arrayBuffers, heapUsed } = process.memoryUsage();
-  return { rss, held: external + arrayBuffers + heapUsed };
+  return { rss, arrayBuffers, held: external + arrayBuffers + heapUsed };
 }
 
 async function rounds(count, make) {
@@ -68,4 +68,21 @@ test("a loaded model keeps none of its files, and a disposed one nothing", async
   const after = await settled();
   t.diagnostic(show([before, loaded, after]).join(" "));
   assert.ok(after.held - before.held < 10 * MB, "something is held");
+});
+
+test("a model from bytes keeps no copy of them, unless it is asked to", async (t) => {
+  const folder = join(FOLDERS.store, "all-MiniLM-L6-v2");
+  const model = new Uint8Array(await readFile(join(folder, "onnx", "model.onnx")));
+  const tokenizer = new Uint8Array(await readFile(join(folder, "tokenizer.json")));
+  const held = [];
+  for (const keepBytes of [false, true]) {
+    const before = await settled();
+    const made = await TextEmbedder.fromBytes({ spec: "all-MiniLM-L6-v2", model, tokenizer, keepBytes });
+    held.push((await settled()).arrayBuffers - before.arrayBuffers);
+    made.dispose();
+  }
+  const times = held.map((bytes) => (bytes / model.length).toFixed(2));
+  t.diagnostic(`copies: ${times.join(", and with keepBytes ")}`);
+  assert.ok(held[0] < 0.1 * model.length, "a copy is kept");
+  assert.ok(held[1] > 0.9 * model.length && held[1] < 1.2 * model.length, "one copy is kept");
 });

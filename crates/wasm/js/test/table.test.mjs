@@ -54,6 +54,23 @@ test("pool of two", async (t) => {
   pool.terminate();
 });
 
+test("a File of another frame is read as one of this", async () => {
+  const { image, images } = fixtures.clip;
+  const model = await esm.ImageEmbedder.fromBytes({ spec: image.spec, model: await read(image.model) });
+  const bytes = await read(images[1].file);
+  // Not an instance of this frame's Blob, and with the same tag.
+  const other = (tag) => ({
+    [Symbol.toStringTag]: tag,
+    size: bytes.length,
+    arrayBuffer: async () => bytes.slice().buffer,
+  });
+  const { vector } = await model.embed(bytes);
+  for (const tag of ["File", "Blob"]) assert.deepEqual((await model.embed(other(tag))).vector, vector);
+  await assert.rejects(model.embed({ ...other("File"), size: 2 ** 30 }), { code: "too_large" });
+  await assert.rejects(model.embed(other("Object")), { code: "invalid_input" });
+  model.dispose();
+});
+
 test("all of them give the same bits", () => {
   assert.equal(new Set(digests.values()).size, 1, JSON.stringify([...digests]));
 });

@@ -1,6 +1,6 @@
 import { absolute } from "../address.js";
 import { cancelled, IsovecError } from "../errors.js";
-import { type Answer, type Ask, type EventName, type Port } from "./protocol.js";
+import { type Answer, type Ask, type EventName, type Made, type Port } from "./protocol.js";
 
 type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
 /** A question without its number. */
@@ -8,7 +8,7 @@ export type Question = Without<Ask, "id">;
 
 interface Pending {
   resolve(answer: Answered): void;
-  reject(error: IsovecError): void;
+  reject(error: unknown): void;
   readonly listeners: Partial<Record<EventName, (value: unknown) => void>>;
 }
 
@@ -32,6 +32,11 @@ export class Client {
     if (typeof FinalizationRegistry !== "undefined") {
       this.#unused = new FinalizationRegistry((object) => this.dispose(object));
     }
+  }
+
+  /** Whether it can answer no more. */
+  get ended(): boolean {
+    return this.#ended !== undefined;
   }
 
   /** How many questions are open. */
@@ -89,10 +94,23 @@ export class Client {
     const pending = this.#pending.get(answer.id);
     if (pending === undefined) {
       // It was cancelled, too late: nobody will ever use what was made.
-      if ("object" in answer && answer.object !== undefined) this.dispose(answer.object);
+      if ("object" in answer && answer.object !== undefined) {
+        this.dispose(answer.object);
+        const { embedder } = answer.value as { readonly embedder?: Made };
+        if (embedder) this.dispose(embedder.object);
+      }
       return;
     }
-    if ("event" in answer) return pending.listeners[answer.event]?.(answer.value);
+    if ("event" in answer) {
+      try {
+        pending.listeners[answer.event]?.(answer.value);
+      } catch (thrown) {
+        this.#pending.delete(answer.id);
+        this.#port.send({ id: answer.id, do: "abort" });
+        pending.reject(thrown);
+      }
+      return;
+    }
     this.#pending.delete(answer.id);
     if ("error" in answer) {
       pending.reject(new IsovecError(answer.error.code, answer.error.message));
@@ -132,7 +150,10 @@ function sendable(arg: unknown): unknown {
   if (!isOptions(arg)) return arg;
   const options: Record<string, unknown> = { ...arg };
   for (const name of ["onProgress", "onWarning", "signal"]) {
-    if (options[name] !== undefined) options[name] = true;
+    if (options[name] === undefined) continue;
+    options[name] = true;
+    // A callback that throws stops the call as well.
+    options["signal"] = true;
   }
   if (options["baseUrl"] !== undefined) options["baseUrl"] = absolute(options["baseUrl"]);
   return options;

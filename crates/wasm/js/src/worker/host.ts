@@ -19,28 +19,31 @@ export function serve(port: Port<Answer, Ask>): void {
   const objects = new Map<number, { dispose(): void }>();
   const running = new Map<number, AbortController>();
   let lastObject = 0;
+  let wasm: Extract<Ask, { do: "init" }>["wasm"];
 
   async function perform(ask: Ask, signal: AbortSignal): Promise<Omit<Answer, "id">> {
     switch (ask.do) {
       case "init":
-        await api.init(ask.wasm);
+        wasm = ask.wasm;
+        await api.init(wasm);
         return { value: undefined };
       case "function":
-        await api.init();
+        // Where the first time failed, the file that was asked for is tried again, and no other.
+        await api.init(wasm);
         return { value: await (api as unknown as Methods)[ask.name]?.(...ask.args) };
       case "create": {
         if (!CREATE[ask.class]?.includes(ask.how)) {
           throw new TypeError(`no ${ask.class}.${ask.how}`);
         }
+        await api.init(wasm);
         const args = ask.args.map((arg) => revive(arg, ask.id, signal));
         const made = await (api[ask.class] as unknown as Methods)[ask.how]?.(...args);
         return { object: keep(made), value: factsOf(made) };
       }
       case "call": {
         const object = objects.get(ask.object);
-        if (object === undefined || !METHODS.includes(ask.method)) {
-          throw new TypeError(`no object ${ask.object} with a method ${ask.method}`);
-        }
+        if (object === undefined) throw new api.IsovecError("disposed", "it was disposed of");
+        if (!METHODS.includes(ask.method)) throw new TypeError(`no method ${ask.method}`);
         const args = ask.args.map((arg) => revive(arg, ask.id, signal));
         return { value: await (object as unknown as Methods)[ask.method]?.(...args) };
       }

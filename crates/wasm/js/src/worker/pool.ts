@@ -1,8 +1,11 @@
 import type { BatchOptions } from "../batch.js";
+import { ownBytes } from "../bytes.js";
 import { cancelled, checkCancelled } from "../errors.js";
-import type { ImageEmbedderLike } from "../image.js";
+import type { ImageBytes, ImageEmbedderLike } from "../image.js";
 import type { SearchIndexLike } from "../search-index.js";
 import type { TextEmbedderLike } from "../text.js";
+import type { Client } from "./client.js";
+import { clientOf } from "./remote.js";
 import type { IsovecPool, Member } from "./start.js";
 import type { ImageEmbedderFactory, SearchIndexFactory, TextEmbedderFactory } from "./types.js";
 
@@ -12,26 +15,26 @@ const PIECE = 8;
 /** One interface over several workers. */
 export function poolApi(members: readonly Member[]): IsovecPool {
   const apis = members.map((member) => member.api);
-  const idlest = () => members[leastLoaded(members)]!.api;
+  const any = () => idlest(members).api;
   const terminate = () => apis.forEach((api) => api.terminate());
   return {
     // Fusions and functions are quick: whichever worker has the least to do runs them.
     get Fusion() {
-      return idlest().Fusion;
+      return any().Fusion;
     },
     TextEmbedder: textFactory(members, (member) => member.api.TextEmbedder),
     ClipTextEmbedder: textFactory(members, (member) => member.api.ClipTextEmbedder),
     ImageEmbedder: imageFactory(members),
     SearchIndex: { open: (source, options) => openIndex(members, source, options) },
     size: members.length,
-    init: async () => void (await Promise.all(apis.map((api) => api.init()))),
-    models: () => idlest().models(),
-    version: () => idlest().version(),
-    cosineSimilarity: (a, b) => idlest().cosineSimilarity(a, b),
-    dot: (a, b) => idlest().dot(a, b),
-    l2Normalize: (vector) => idlest().l2Normalize(vector),
-    topK: (query, vectors, k) => idlest().topK(query, vectors, k),
-    zeroShot: (image, labels, logitScale) => idlest().zeroShot(image, labels, logitScale),
+    init: async () => void (await Promise.all(alive(members).map(({ api }) => api.init()))),
+    models: () => any().models(),
+    version: () => any().version(),
+    cosineSimilarity: (a, b) => any().cosineSimilarity(a, b),
+    dot: (a, b) => any().dot(a, b),
+    l2Normalize: (vector) => any().l2Normalize(vector),
+    topK: (query, vectors, k) => any().topK(query, vectors, k),
+    zeroShot: (image, labels, logitScale) => any().zeroShot(image, labels, logitScale),
     terminate,
     [Symbol.dispose]: terminate,
   };
@@ -44,13 +47,18 @@ function textFactory(
   return {
     load: async (model, options = {}) =>
       pooledText(
-        members,
         await inEach(members, (member, first) =>
           factory(member).load(model, first ? options : quiet(options)),
         ),
       ),
-    fromBytes: async (bytes) =>
-      pooledText(members, await inEach(members, (member) => factory(member).fromBytes(bytes))),
+    fromBytes: async (bytes) => {
+      const own = {
+        ...bytes,
+        ...ownFiles(bytes),
+        tokenizer: ownBytes("tokenizer", bytes.tokenizer),
+      };
+      return pooledText(await inEach(members, (member) => factory(member).fromBytes(own)));
+    },
   };
 }
 
@@ -58,14 +66,20 @@ function imageFactory(members: readonly Member[]): ImageEmbedderFactory {
   return {
     load: async (model, options = {}) =>
       pooledImage(
-        members,
         await inEach(members, ({ api }, first) =>
           api.ImageEmbedder.load(model, first ? options : quiet(options)),
         ),
       ),
-    fromBytes: async (bytes) =>
-      pooledImage(members, await inEach(members, ({ api }) => api.ImageEmbedder.fromBytes(bytes))),
+    fromBytes: async (bytes) => {
+      const own = { ...bytes, ...ownFiles(bytes) };
+      return pooledImage(await inEach(members, ({ api }) => api.ImageEmbedder.fromBytes(own)));
+    },
   };
+}
+
+/** Copies: the second worker gets them after a wait, in which the caller may change his. */
+function ownFiles({ spec, model }: ImageBytes): Pick<ImageBytes, "spec" | "model"> {
+  return { spec: structuredClone(spec), model: ownBytes("model", model) };
 }
 
 function quiet<T extends { onProgress?: unknown }>(options: T): Omit<T, "onProgress"> {
@@ -80,89 +94,91 @@ function quiet<T extends { onProgress?: unknown }>(options: T): Omit<T, "onProgr
 async function inEach<T extends { dispose(): void }>(
   members: readonly Member[],
   make: (member: Member, first: boolean) => Promise<T>,
-): Promise<readonly T[]> {
-  const [first, ...others] = members;
-  const made = await Promise.allSettled([make(first!, true)]);
+): Promise<readonly Placed<T>[]> {
+  const place = async (member: Member, first: boolean) => {
+    return { client: member.client, model: await make(member, first) };
+  };
+  const [first, ...others] = alive(members);
+  const made = await Promise.allSettled([place(first!, true)]);
   if (made[0]?.status === "fulfilled") {
-    made.push(...(await Promise.allSettled(others.map((member) => make(member, false)))));
+    made.push(...(await Promise.allSettled(others.map((member) => place(member, false)))));
   }
   const failed = made.find((result) => result.status === "rejected");
-  const models = made.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
-  if (failed === undefined) return models;
-  for (const model of models) model.dispose();
+  const places = made.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  if (failed === undefined) return places;
+  for (const { model } of places) model.dispose();
   throw failed.reason;
 }
 
-function pooledText(
-  members: readonly Member[],
-  models: readonly TextEmbedderLike[],
-): TextEmbedderLike {
-  const { spec, variant, dims, maxTokens, fingerprint } = models[0]!;
-  const idlest = () => models[leastLoaded(members)]!;
+/** A model, and the line to the worker that it is in. */
+interface Placed<T> {
+  readonly client: Client;
+  readonly model: T;
+}
+
+function pooledText(places: readonly Placed<TextEmbedderLike>[]): TextEmbedderLike {
+  const { spec, variant, dims, maxTokens, fingerprint } = places[0]!.model;
   const pooled: TextEmbedderLike = {
     spec,
     variant,
     dims,
     maxTokens,
     fingerprint,
-    embed: (text, options) => idlest().embed(text, options),
-    tokenize: (text) => idlest().tokenize(text),
+    embed: (text, options) => idlest(places).model.embed(text, options),
+    tokenize: (text) => idlest(places).model.tokenize(text),
     embedBatch: async (texts, { prompt, ...options } = {}) =>
-      await shared(texts, models, options, (model, piece, signal) =>
+      await shared(texts, places, options, (model, piece, signal) =>
         model.embedBatch(piece, prompt === undefined ? { signal } : { prompt, signal }),
       ),
-    ...disposal(models),
+    ...disposal(places),
   };
-  pooledTexts.set(pooled, models);
+  pooledTexts.set(pooled, places);
   return pooled;
 }
 
 /** The models, one in each worker, that a pooled one stands for. */
-const pooledTexts = new WeakMap<object, readonly TextEmbedderLike[]>();
+const pooledTexts = new WeakMap<object, readonly Placed<TextEmbedderLike>[]>();
 
-/** An index in one of the workers, with that worker's model if a pooled one is given. */
+/** An index in one of the workers: that of the model if one is given, any of its if it is pooled. */
 async function openIndex(
   members: readonly Member[],
   ...[source, options = {}]: Parameters<SearchIndexFactory["open"]>
 ): Promise<SearchIndexLike> {
-  const member = leastLoaded(members);
-  const { SearchIndex } = members[member]!.api;
-  const models = options.model && pooledTexts.get(options.model);
-  if (options.model === undefined || models === undefined) {
-    return await SearchIndex.open(source, options);
-  }
-  const index = await SearchIndex.open(source, { ...options, model: models[member] });
-  return { ...index, embedder: options.model };
+  const { model } = options;
+  const places = model && pooledTexts.get(model);
+  const place = places && idlest(places);
+  const client = place?.client ?? (model && clientOf(model));
+  const member = members.find((one) => one.client === client) ?? idlest(members);
+  if (place === undefined) return await member.api.SearchIndex.open(source, options);
+  const index = await member.api.SearchIndex.open(source, { ...options, model: place.model });
+  return { ...index, embedder: model! };
 }
 
-function pooledImage(
-  members: readonly Member[],
-  models: readonly ImageEmbedderLike[],
-): ImageEmbedderLike {
-  const { spec, variant, dims, fingerprint } = models[0]!;
+function pooledImage(places: readonly Placed<ImageEmbedderLike>[]): ImageEmbedderLike {
+  const { spec, variant, dims, fingerprint } = places[0]!.model;
   return {
     spec,
     variant,
     dims,
     fingerprint,
-    embed: (image) => models[leastLoaded(members)]!.embed(image),
+    embed: (image) => idlest(places).model.embed(image),
     embedBatch: async (images, options = {}) =>
-      await shared(images, models, options, (model, piece, signal) =>
+      await shared(images, places, options, (model, piece, signal) =>
         model.embedBatch(piece, { signal }),
       ),
-    ...disposal(models),
+    ...disposal(places),
   };
 }
 
-function disposal(models: readonly { dispose(): void }[]) {
-  const dispose = () => models.forEach((model) => model.dispose());
+function disposal(places: readonly Placed<{ dispose(): void }>[]) {
+  const dispose = () => places.forEach(({ model }) => model.dispose());
   return { dispose, [Symbol.dispose]: dispose };
 }
 
 /** A batch in pieces: each model takes the next one when it is done. Outputs keep their order. */
 async function shared<Model, Input, Output>(
   inputs: readonly Input[],
-  models: readonly Model[],
+  places: readonly Placed<Model>[],
   { signal, onProgress }: BatchOptions,
   embed: (model: Model, piece: readonly Input[], signal: AbortSignal) => Promise<Output[]>,
 ): Promise<Output[]> {
@@ -174,7 +190,7 @@ async function shared<Model, Input, Output>(
   signal?.addEventListener("abort", stop, { once: true });
   let next = 0;
   let done = 0;
-  const work = async (model: Model): Promise<void> => {
+  const work = async ({ model }: Placed<Model>): Promise<void> => {
     while (next < inputs.length) {
       const start = next;
       next += PIECE;
@@ -185,7 +201,7 @@ async function shared<Model, Input, Output>(
     }
   };
   try {
-    await Promise.all(models.map(work));
+    await Promise.all(alive(places).map(work));
     return outputs;
   } catch (error) {
     controller.abort();
@@ -195,10 +211,12 @@ async function shared<Model, Input, Output>(
   }
 }
 
-function leastLoaded(members: readonly Member[]): number {
-  let best = 0;
-  members.forEach(({ client }, index) => {
-    if (client.load < members[best]!.client.load) best = index;
-  });
-  return best;
+/** Those whose worker runs; if none is left, one whose calls fail and say why. */
+function alive<T extends { readonly client: Client }>(all: readonly T[]): readonly T[] {
+  const running = all.filter(({ client }) => !client.ended);
+  return running.length > 0 ? running : all.slice(0, 1);
+}
+
+function idlest<T extends { readonly client: Client }>(all: readonly T[]): T {
+  return alive(all).reduce((best, one) => (one.client.load < best.client.load ? one : best));
 }

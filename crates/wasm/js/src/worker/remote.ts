@@ -61,6 +61,11 @@ type ImageFacts = Pick<ImageEmbedderLike, "spec" | "variant" | "dims" | "fingerp
 /** What stands for a model of texts on the page, and where it is. */
 const textModels = new WeakMap<object, Remote>();
 
+/** The line to the worker that a model of texts is in. */
+export function clientOf(model: object): Client | undefined {
+  return textModels.get(model)?.client;
+}
+
 function textModel(remote: Remote, facts: unknown): TextEmbedderLike {
   const model: TextEmbedderLike = {
     ...(facts as TextFacts),
@@ -156,8 +161,8 @@ export function remoteApi(
 
   // First of all, so that everything else finds the module it should use.
   const source = wasm === undefined || wasm instanceof WebAssembly.Module ? wasm : absolute(wasm);
-  const started = client.ask({ do: "init", wasm: source });
-  started.catch(() => {}); // Whoever asks for something hears of it.
+  const start = () => client.ask({ do: "init", wasm: source });
+  start().catch(() => {}); // Whoever asks for something hears of it.
 
   return {
     TextEmbedder: text("TextEmbedder"),
@@ -165,7 +170,7 @@ export function remoteApi(
     ImageEmbedder,
     Fusion,
     SearchIndex: { open: (source, options) => openIndex(client, source, options) },
-    init: async () => void (await started),
+    init: async () => void (await start()),
     models: () => run("models"),
     version: () => run("version"),
     cosineSimilarity: (a, b) => run("cosineSimilarity", a, b),

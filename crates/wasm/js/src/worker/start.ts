@@ -23,6 +23,8 @@ export function start(thread: Thread, options: WorkerOptions): Member {
   const client = new Client(thread);
   thread.onEnd((reason, cause) => {
     client.end(new IsovecError("crashed", `the worker ended: ${reason}`, { cause }));
+    // A browser lets a worker live on after an error.
+    thread.terminate();
   });
   const terminate = () => {
     client.end(new IsovecError("disposed", "the worker was terminated"));

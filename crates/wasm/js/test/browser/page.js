@@ -21,6 +21,8 @@ async function attempt(work) {
   }
 }
 
+const fetchOf = (status) => async () => new Response(null, { status });
+
 globalThis.tests = {
   secure: () => globalThis.isSecureContext,
 
@@ -47,6 +49,26 @@ globalThis.tests = {
     const answer = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));
     active.postMessage("run", [port2]);
     return await answer;
+  },
+
+  /** The variants that are loaded where none is named, and where one is; and what is said if it is not there. */
+  async variants() {
+    const worker = createWorker();
+    const base = { baseUrl: "/files/store" };
+    const load = async (api, options) => {
+      using model = await api.TextEmbedder.load("all-MiniLM-L6-v2", options);
+      return model.variant;
+    };
+    const found = [
+      await load(iso, base),
+      await load(worker, base),
+      await load(iso, { ...base, variant: "fp32" }),
+    ];
+    worker.terminate();
+    const nowhere = fetchOf(404);
+    const missing = await attempt(() => load(iso, { cache: false, fetch: nowhere, ...base }));
+    const named = await attempt(() => load(iso, { cache: false, fetch: nowhere, ...base, variant: "int8" }));
+    return { found, missing, named };
   },
 
   /** Loads MiniLM and says what it cost. */

@@ -21,9 +21,9 @@ export async function runIndex(iso, { fixtures, read, files, baseUrl }) {
       results.push({ name, ok: false, detail: `${error?.code ?? ""} ${error?.stack ?? error}` });
     }
   };
-  const promptsModel = async () => {
+  const promptsModel = async (changes = {}) => {
     const { spec, model, tokenizer } = fixtures.small.find((entry) => entry.spec.name === "prompts");
-    const bytes = { spec, model: await read(model), tokenizer: await read(tokenizer) };
+    const bytes = { spec: { ...spec, ...changes }, model: await read(model), tokenizer: await read(tokenizer) };
     return await iso.TextEmbedder.fromBytes(bytes);
   };
 
@@ -67,10 +67,8 @@ export async function runIndex(iso, { fixtures, read, files, baseUrl }) {
     const { embedder } = index;
     index.dispose();
     index[Symbol.dispose]();
-    if (iso.terminate === undefined) {
-      await fails("disposed", () => index.search(vector));
-      await fails("disposed", () => embedder.embed("the model is disposed of as well"));
-    }
+    await fails("disposed", () => index.search(vector));
+    await fails("disposed", () => embedder.embed("the model is disposed of as well"));
   });
 
   await run("by its bytes, with a model that is loaded already, and its prompts", async () => {
@@ -100,6 +98,13 @@ export async function runIndex(iso, { fixtures, read, files, baseUrl }) {
     equal(message.includes(model.fingerprint), true, message);
     equal((await model.embed("it lives")).vector.length, 32, "the model is the caller's");
     model.dispose();
+    // Its fingerprint is the same: a prompt that is asked for is part of the input.
+    const edited = await promptsModel({ prompts: { query: "zzz: ", passage: "passage: " } });
+    const why = await fails("fingerprint_mismatch", async () =>
+      iso.SearchIndex.open(await read(prompts.file), { model: edited }),
+    );
+    equal(why.includes("prompts of the model given have other texts"), true, why);
+    edited.dispose();
   });
 
   await run("what is no index, and what is not there", async () => {
@@ -138,7 +143,7 @@ async function sameHits(index, queries, expected) {
       equal(position, native.index, `${query}: rank ${rank}`);
       const difference = Math.abs(score - native.score);
       equal(difference <= 1e-6, true, `${query}: a score differs by ${difference}`);
-      equal(`${item.text} ${item.id}`, `${native.text} ${native.id}`, query);
+      equal(`${item.text} ${item.id}`, `${native.item.text} ${native.item.id}`, query);
     }
   }
 }

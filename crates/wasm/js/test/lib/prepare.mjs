@@ -6,14 +6,16 @@ import { join } from "node:path";
 
 import { work } from "./paths.mjs";
 
-const HOME = process.env.ISOVEC_TEST_HOME ?? join(homedir(), ".cache", "isovec");
-const NATIVE = process.env.ISOVEC_NATIVE ?? join(HOME, "target", "release", "isovec");
+const { env } = process;
+// Where the scripts of the repository put what they make, unless they say so by variables.
+const WORK = join(homedir(), ".cache", "isovec");
+const NATIVE = env.ISOVEC_NATIVE ?? join(env.CARGO_TARGET_DIR ?? join(WORK, "target"), "release", "isovec");
 
 /** Folders that tests read from, by the name under which a page asks for them. */
 export const FOLDERS = {
-  models: join(HOME, "test-models"),
-  images: join(HOME, "test-images", "files"),
-  store: join(HOME, "models"),
+  models: env.ISOVEC_TEST_MODELS ?? join(WORK, "test-models"),
+  images: join(env.ISOVEC_TEST_IMAGES ?? join(WORK, "test-images"), "files"),
+  store: join(env.ISOVEC_HOME ?? WORK, "models"),
   made: work,
 };
 

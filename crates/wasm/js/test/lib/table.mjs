@@ -176,7 +176,8 @@ const CASES = {
     const model = await context.iso.TextEmbedder.fromBytes(await textBytes(context, entry));
     model[Symbol.dispose]();
     model.dispose();
-    if (context.iso.terminate === undefined) await fails("disposed", () => model.embed("x"));
+    await fails("disposed", () => model.embed("x"));
+    await fails("disposed", () => model.embedBatch(["x"]));
   },
 
   async "images agree with native"({ iso, fixtures, read, digest }) {
