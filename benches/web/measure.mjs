@@ -74,24 +74,27 @@ export async function measure({ iso, ort, read }, { model, rounds, loads, png })
   return { cases: cases.map(({ row }) => row), load };
 }
 
-/** From bytes in memory to the first vector, of one side, in a process or page that has run nothing. */
-export async function coldStart({ iso, ort, read }, { model, side }) {
+/**
+ * How long one side takes from bytes in memory to the start of its wasm, or to the first vector, in a
+ * process or page that has run nothing.
+ */
+export async function coldStart({ iso, ort, read }, { model, side, upTo }) {
   const bytes = { model: await read(model.id), tokenizer: await read("tokenizer") };
   const wasm = await read("isovec-wasm");
   const peerWasm = await read("peer-wasm");
   const start = performance.now();
-  let ready;
   if (side === "isovec") {
     await iso.init(wasm);
-    ready = performance.now();
-    await firstOurs(await openOurs(iso, model, bytes), model, bytes);
-  } else {
+    if (upTo === "vector") await firstOurs(await openOurs(iso, model, bytes), model, bytes);
+  } else if (upTo === "start") {
     await startPeer(ort, async () => peerWasm);
-    ready = performance.now();
+  } else {
+    ort.env.wasm.numThreads = 1;
+    ort.env.wasm.wasmBinary = peerWasm;
     const session = await openTheirs(ort, bytes.model);
     await session.run(firstFeeds(ort, model)(session));
   }
-  return { ready: ready - start, total: performance.now() - start };
+  return performance.now() - start;
 }
 
 /** Compiles and starts their wasm: a session of a graph of one node does no more. */

@@ -1,5 +1,5 @@
 // Is it the same vector? What the native program computed is compared with what this browser computes.
-import { byId, el, say, svg, typed } from "./dom.js";
+import { byId, el, enable, isEnabled, say, svg } from "./dom.js";
 import { clip, duration, tiny } from "./format.js";
 import { compare, LEAST_COSINE, MOST_OFF } from "./compare.js";
 import { explain } from "./problems.js";
@@ -11,12 +11,16 @@ import { explain } from "./problems.js";
  * @property {{ text: string, tokens: number, truncated: boolean, embedding: number[] }[]} texts
  */
 
-const button = typed("check-run", HTMLButtonElement);
+const button = byId("check-run");
+let running = false;
+let allowed = false;
 
 /** @param {import("./engine.js").Engine} engine */
 export function startCheck(engine) {
   button.addEventListener("click", async () => {
-    button.disabled = true;
+    if (!isEnabled(button)) return;
+    running = true;
+    show();
     byId("check-result").replaceChildren();
     say(byId("check-say"), "Comparing …");
     try {
@@ -25,14 +29,21 @@ export function startCheck(engine) {
       const { title, text } = explain(error, "The comparison");
       say(byId("check-say"), text, "bad", title);
     } finally {
-      button.disabled = false;
+      running = false;
+      show();
       button.textContent = "Compare again";
     }
   });
 }
 
-export function allowCheck() {
-  button.disabled = false;
+/** Whether there is a model to compare. @param {boolean} ready */
+export function allowCheck(ready) {
+  allowed = ready;
+  show();
+}
+
+function show() {
+  enable(button, allowed && !running);
 }
 
 /** @param {import("./engine.js").Engine} engine */
@@ -44,7 +55,7 @@ async function check(engine) {
   const took = performance.now() - start;
   const rows = native.texts.map((text, at) => compare(text, here[at]));
   const sameSpace = native.fingerprint === engine.model.fingerprint;
-  show(rows, sameSpace, native, engine.model.fingerprint, took);
+  draw(rows, sameSpace, native, engine.model.fingerprint, took);
 }
 
 /** @returns {Promise<Native>} */
@@ -65,7 +76,7 @@ async function load() {
  * @param {string} fingerprint
  * @param {number} took
  */
-function show(rows, sameSpace, native, fingerprint, took) {
+function draw(rows, sameSpace, native, fingerprint, took) {
   const failed = rows.filter(({ ok }) => !ok).length;
   const good = failed === 0 && sameSpace;
   // Not Math.max and min alone: they must not lose a NaN.

@@ -1,6 +1,6 @@
 // CLIP, both halves, in a worker of its own: images and words into one space.
 import { createWorker } from "../isovec/worker.js";
-import { BASE, worker } from "./settings.js";
+import { BASE, watched } from "./settings.js";
 
 const IMAGES = "clip-vit-base-patch32";
 const WORDS = "clip-vit-base-patch32-text";
@@ -30,6 +30,11 @@ export class Clip {
   /** @type {import("../isovec/text.js").TextEmbedderLike | undefined} */
   #words;
 
+  /** @param {(error: Error) => void} onEnd Called when what was ready is gone. */
+  constructor(onEnd) {
+    this.onEnd = onEnd;
+  }
+
   get ready() {
     return this.#words !== undefined;
   }
@@ -41,7 +46,7 @@ export class Clip {
    */
   async load({ clip: { builds } }, onProgress, signal) {
     this.close();
-    this.#api = createWorker({ worker });
+    this.#api = createWorker({ worker: () => watched((error) => this.#ended(error)) });
     try {
       const known = await this.#api.models();
       const specs = [IMAGES, WORDS].map((name) => {
@@ -82,6 +87,14 @@ export class Clip {
   async nearest(vector, vectors, count) {
     if (!this.#api || count === 0) return { indices: new Uint32Array(), scores: new Float32Array() };
     return await this.#api.topK(vector, vectors, count);
+  }
+
+  /** @param {Error} error */
+  #ended(error) {
+    // While it is loaded, load() says it.
+    if (!this.ready) return;
+    this.#images = this.#words = undefined;
+    this.onEnd(error);
   }
 
   close() {

@@ -68,3 +68,43 @@ export function say(region, text, kind = "", title = "") {
   const parts = title ? [el("b", {}, title), ` ${text}`] : [text];
   region.replaceChildren(...(text || title ? [el("p", { class: `say ${kind}` }, ...parts)] : []));
 }
+
+/**
+ * Says something in a live region once nothing else has been said for a second: while somebody types,
+ * each letter changes what is found. An empty text clears it at once.
+ *
+ * @param {HTMLElement} region
+ * @returns {(text: string) => void}
+ */
+export function sayLater(region) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  return (text) => {
+    clearTimeout(timer);
+    if (text === "") region.textContent = "";
+    else timer = setTimeout(() => (region.textContent = text), 1000);
+  };
+}
+
+/**
+ * Whether a button does something. Not by `disabled`, which would drop the keyboard's focus.
+ *
+ * @param {HTMLElement} button @param {boolean} able
+ */
+export function enable(button, able) {
+  button.setAttribute("aria-disabled", String(!able));
+}
+
+/** @param {HTMLElement} button */
+export const isEnabled = (button) => button.getAttribute("aria-disabled") !== "true";
+
+/**
+ * Hides something, or shows it. Where the focus was in what is hidden, it goes on elsewhere.
+ *
+ * @param {HTMLElement} element @param {boolean} hidden @param {HTMLElement} next
+ */
+export function hide(element, hidden, next) {
+  const focused = hidden && element.contains(document.activeElement);
+  element.hidden = hidden;
+  if (focused) next.focus({ preventScroll: true });
+}

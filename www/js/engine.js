@@ -1,6 +1,6 @@
 // The model and the shipped index, in a worker, so that the page never waits.
 import { createPool, createWorker } from "../isovec/worker.js";
-import { BASE, worker } from "./settings.js";
+import { BASE, watched, worker } from "./settings.js";
 import { openShipped } from "./shipped.js";
 
 /** From so many texts on, the time to start more workers is worth it. */
@@ -29,6 +29,7 @@ export class Engine {
   #api;
   /** @type {import("./shipped.js").Shipped | undefined} */
   #shipped;
+  #opening = false;
 
   /** @param {(state: EngineState) => void} onState */
   constructor(onState) {
@@ -51,15 +52,18 @@ export class Engine {
 
   /** Loads the model and the index. May be called again after a failure. */
   async open() {
+    if (this.#opening) return undefined;
+    this.#opening = true;
     this.#api?.terminate();
     this.#shipped = undefined;
+    this.onState({ state: "loading", what: "Starting", share: 0, detail: "" });
     const started = performance.now();
     let what = "The index of the passages";
     try {
       if (typeof WebAssembly !== "object") {
         throw Object.assign(new Error("there is no WebAssembly"), { code: "unsupported" });
       }
-      this.#api = createWorker({ worker });
+      this.#api = createWorker({ worker: () => watched((error) => this.#ended(error)) });
       this.#shipped = await openShipped(this.#api, (doing, share, detail) => {
         if (doing !== "Loading the passages") what = "The model";
         this.onState({ state: "loading", what: doing, share, detail });
@@ -70,7 +74,22 @@ export class Engine {
       this.#api?.terminate();
       this.onState({ state: "failed", what, error });
       return undefined;
+    } finally {
+      this.#opening = false;
     }
+  }
+
+  /**
+   * The worker has ended, for good: the page says so, and offers to load the model anew. A model that
+   * crashes inside of its worker is another matter: isovec starts it again with the next call.
+   *
+   * @param {unknown} error
+   */
+  #ended(error) {
+    // While it is loaded, open() says it.
+    if (!this.#shipped) return;
+    this.#shipped = undefined;
+    this.onState({ state: "failed", what: "The model", error });
   }
 
   /**

@@ -1,6 +1,6 @@
 // Images, searched by words. Fetched only when somebody wants it.
 import { Clip, PATHS, readSite } from "./clip.js";
-import { byId, el, say, typed } from "./dom.js";
+import { byId, el, enable, hide, say, sayLater, typed } from "./dom.js";
 import { counted, duration, megabytes } from "./format.js";
 import { explain } from "./problems.js";
 import { scoreLine } from "./results.js";
@@ -11,9 +11,14 @@ const MOST_IMAGES = 500;
 /** @typedef {{ name: string, url: string, vector: Float32Array }} Picture */
 
 class Images {
-  #clip = new Clip();
+  #clip = new Clip((error) => {
+    this.#button.hidden = false;
+    this.#failed(error);
+  });
   #loading = /** @type {AbortController | undefined} */ (undefined);
-  #button = typed("images-load", HTMLButtonElement);
+  #button = byId("images-load");
+  #cancel = byId("images-cancel");
+  #sayFound = sayLater(byId("images-found"));
   #query = typed("images-query", HTMLInputElement);
   #bar = typed("images-bar", HTMLProgressElement);
   #say = byId("images-say");
@@ -37,9 +42,14 @@ class Images {
       found: (found) => {
         this.#draw(found.indices, found.scores);
         const took = duration(found.embedMs + found.searchMs);
+        const first = this.#pictures[found.indices[0]]?.name ?? "none";
+        this.#sayFound(`${counted(found.indices.length, "image")} compared. First: ${first}.${this.#warning}`);
         byId("images-facts").textContent = `${counted(found.indices.length, "image")} compared in ${took}, best first.${this.#warning}`;
       },
-      cleared: () => this.#draw(),
+      cleared: () => {
+        this.#draw();
+        this.#sayFound("");
+      },
       failed: (error) => this.#failed(error),
     },
   );
@@ -52,15 +62,15 @@ class Images {
     });
     this.#query.addEventListener("input", () => this.#searcher.type(this.#query.value));
     byId("images-form").addEventListener("submit", (event) => event.preventDefault());
-    byId("images-cancel").addEventListener("click", () => this.#loading?.abort());
+    this.#cancel.addEventListener("click", () => this.#loading?.abort());
   }
 
   async load() {
     if (this.#loading || this.#clip.ready) return;
     const loading = (this.#loading = new AbortController());
     const start = performance.now();
-    this.#button.disabled = true;
-    byId("images-cancel").hidden = byId("images-progress").hidden = false;
+    enable(this.#button, false);
+    this.#cancel.hidden = byId("images-progress").hidden = false;
     say(this.#say, "");
     this.#doing("Loading the image model …", 0);
     try {
@@ -70,8 +80,9 @@ class Images {
         ({ loaded, total }) => this.#doing(`Loading the image model: ${megabytes(loaded)} of ${megabytes(total)}`, loaded / total),
         loading.signal,
       );
-      this.#button.hidden = true;
       byId("images-ready").hidden = false;
+      hide(this.#button, true, byId("images-files"));
+      hide(this.#cancel, true, byId("images-files"));
       const took = `Ready, after ${duration(performance.now() - start)}.`;
       if (site.clip.synthetic) {
         this.#warning = " Random weights: the order means nothing.";
@@ -82,10 +93,13 @@ class Images {
       else this.#failed(error);
     } finally {
       this.#loading = undefined;
-      this.#button.disabled = false;
-      byId("images-cancel").hidden = byId("images-progress").hidden = true;
+      enable(this.#button, true);
+      hide(this.#cancel, true, this.#button);
+      byId("images-progress").hidden = true;
     }
     await this.#read();
+    // What has been typed while there was no model.
+    this.#searcher.again();
   }
 
   /** @param {readonly File[]} files */
@@ -111,12 +125,14 @@ class Images {
         const { vector } = await this.#clip.embedImage(file);
         this.#keep({ name: file.name, url: URL.createObjectURL(file), vector });
       } catch (error) {
+        // Its worker has ended: the others wait for a new one.
+        if (!this.#clip.ready) break;
         bad.push(`${file.name}: ${error instanceof Error ? error.message : error}.`);
       }
     }
     byId("images-progress").hidden = true;
     this.#reading = false;
-    if (bad.length > 0) say(this.#say, bad.join(" "), "bad", "Not all could be read.");
+    if (bad.length > 0 && this.#clip.ready) say(this.#say, bad.join(" "), "bad", "Not all could be read.");
   }
 
   /** @param {Picture} picture */

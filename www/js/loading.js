@@ -1,5 +1,5 @@
 // The panel that shows the model coming in, or why it does not.
-import { byId, typed } from "./dom.js";
+import { byId, hide, typed } from "./dom.js";
 import { duration } from "./format.js";
 import { explain } from "./problems.js";
 
@@ -11,15 +11,20 @@ const retry = byId("engine-retry");
 
 /** @param {import("./engine.js").EngineState} state */
 export function showEngine(state) {
-  panel.hidden = state.state === "ready";
-  panel.classList.toggle("bad", state.state === "failed");
-  bar.hidden = state.state === "failed";
-  retry.hidden = state.state !== "failed";
+  const failed = state.state === "failed";
+  const waited = document.activeElement === panel;
+  hide(retry, !failed, panel);
+  hide(panel, state.state === "ready", byId("query"));
+  panel.classList.toggle("bad", failed);
+  bar.hidden = failed;
+  retry.textContent = "Try again";
+  // Who has waited for another try since pressing the button is back at it.
+  if (failed && waited) retry.focus();
   if (state.state === "loading") {
     title.textContent = `${state.what} …`;
     detail.textContent = state.detail;
     bar.value = state.share;
-  } else if (state.state === "failed") {
+  } else if (failed) {
     const { title: what, text } = explain(state.error, state.what);
     title.textContent = what;
     detail.textContent = text;

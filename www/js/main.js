@@ -1,15 +1,15 @@
 // Puts the parts together.
 import { allowCheck, startCheck } from "./check.js";
 import { Corpus } from "./corpus.js";
-import { byId, el, typed } from "./dom.js";
+import { byId, el, sayLater, typed } from "./dom.js";
 import { startDrop } from "./drop.js";
 import { Engine } from "./engine.js";
 import { nameGroups } from "./groups.js";
-import { counted, duration, whole } from "./format.js";
+import { clip, counted, duration, whole } from "./format.js";
 import { Layout } from "./layout.js";
 import { askFirst, onRetry, showEngine } from "./loading.js";
 import { PassageMap } from "./map.js";
-import { showStored, startOffline } from "./offline.js";
+import { keepOffline, showStored, watchOffline } from "./offline.js";
 import { OwnTexts } from "./own.js";
 import { explain } from "./problems.js";
 import { openReader } from "./reader.js";
@@ -29,15 +29,16 @@ const EXAMPLES = [
 const query = typed("query", HTMLInputElement);
 const clear = byId("clear");
 const facts = byId("facts");
+const sayFound = sayLater(byId("found-say"));
 
 const corpus = new Corpus();
 let loadMs = 0;
 const engine = new Engine((state) => {
   showEngine(state);
+  allowCheck(state.state === "ready");
   if (state.state !== "ready") return;
   loadMs = state.ms;
   timings([["Model ready in", duration(loadMs)]]);
-  allowCheck();
   void showStored();
 });
 
@@ -83,6 +84,7 @@ const searcher = new Searcher(finder, {
       el("b", {}, counted(found.tokens, "token")),
       ` of yours, in ${duration(found.embedMs + found.searchMs)}.`,
     );
+    announce(found);
     timings([
       ["Query embedded in", duration(found.embedMs)],
       ["Searched in", duration(found.searchMs)],
@@ -96,15 +98,33 @@ const searcher = new Searcher(finder, {
     results.clear();
     map.show(undefined);
     facts.replaceChildren();
+    announce(undefined);
   },
   failed(error) {
     const { title, text } = explain(error);
+    sayFound(`${title} ${text}`);
     facts.replaceChildren(el("span", { class: "warn" }, title), ` ${text}`);
   },
 });
 
 // The same words, in other texts.
 corpus.onChange(() => searcher.again());
+
+let announced = "";
+
+/**
+ * The count and the first hit, for those who do not see the list. Not again where both the query and
+ * the first hit are the same, as while more texts come in.
+ *
+ * @param {import("./search.js").Found | undefined} found
+ */
+function announce(found) {
+  const first = found && corpus.passages[found.indices[0]];
+  const key = found && first ? `${found.query}\n${first.text}` : "";
+  if (key === announced) return;
+  announced = key;
+  sayFound(found && first ? `${counted(found.indices.length, "text")} compared. First: ${clip(first.text, 120)}` : "");
+}
 
 /** @param {[string, string][]} rows */
 function timings(rows) {
@@ -136,6 +156,7 @@ const own = new OwnTexts(engine, corpus);
 startDrop({ texts: (files) => void own.addFiles(files), images: (files) => void imagesModule(files) });
 startTheme(() => map.draw(true));
 startCheck(engine);
+watchOffline();
 
 /** The images are a module of their own, fetched when somebody wants it. */
 async function imagesModule(/** @type {File[]} */ files = []) {
@@ -156,4 +177,4 @@ onRetry(() => void open());
 const { saveData } = /** @type {{ connection?: { saveData?: boolean } }} */ (navigator).connection ?? {};
 if (saveData) askFirst();
 // Only then, so that what is kept for later does not slow down what is wanted now.
-void (saveData ? Promise.resolve() : open()).then(startOffline);
+void (saveData ? Promise.resolve() : open()).then(keepOffline);

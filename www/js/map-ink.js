@@ -1,6 +1,17 @@
 // The map's colours and its lettering.
 import { groupOf } from "./groups.js";
 
+/**
+ * How opaque a dot is, from far (0) to near (1). The farthest too stand out from the background, by at
+ * least 3 to 1. Colours of the score are opaque: they fade by themselves.
+ *
+ * @param {number} share @param {boolean} byScore
+ */
+export const opacity = (share, byScore) => (byScore ? 1 : 0.75 + 0.25 * share);
+
+/** Of the lines from the query to its nearest, but for the first. */
+export const FAINT_LINE = 0.7;
+
 /** Colours as the style sheet has them now. */
 export class Palette {
   /** @type {Map<string, string>} */

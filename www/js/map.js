@@ -2,7 +2,7 @@
 import { byId, el, typed } from "./dom.js";
 import { clip } from "./format.js";
 import { groupOf } from "./groups.js";
-import { Palette, drawLabels } from "./map-ink.js";
+import { FAINT_LINE, opacity, Palette, drawLabels } from "./map-ink.js";
 
 /** How many hits are joined to the query. */
 const JOINED = 5;
@@ -46,7 +46,8 @@ export class PassageMap {
     this.#canvas.addEventListener("click", (event) => {
       const index = this.#nearest(event);
       this.#hover(index);
-      if (index !== undefined) actions.open(index);
+      // What is drawn may be older than the texts.
+      if (index !== undefined && corpus.passages[index]) actions.open(index);
     });
     for (const input of document.querySelectorAll('input[name="colour"]')) {
       input.addEventListener("change", () => {
@@ -116,8 +117,13 @@ export class PassageMap {
     this.#describe();
     const [first] = this.corpus.passages;
     const count = Math.min(this.#laid.length, this.corpus.passages.length);
-    // Other texts are shown than those that were laid out: their points are on the way.
-    if (count === 0 || this.#laid[0] !== first) return;
+    // Other texts are shown than those that were laid out: their points are on the way, or too few for
+    // a map. Where nothing is drawn, there is nothing to point at.
+    if (count === 0 || this.#laid[0] !== first) {
+      this.#screen = new Float32Array();
+      this.#tip.hidden = true;
+      return;
+    }
     if (this.#searched !== first) this.#found = this.#scores = undefined;
     const place = this.#fit(width, height);
     const screen = this.#points.map((_, at) => place(this.#points[at & ~1], this.#points[at | 1])[at & 1]);
@@ -150,10 +156,11 @@ export class PassageMap {
     passages.forEach((passage, index) => {
       const score = this.#scores?.[index] ?? 0;
       const share = this.#found ? Math.max(0, score / best) ** 1.5 : 1;
-      ink.globalAlpha = this.#found ? 0.4 + 0.6 * share : 0.85;
-      ink.fillStyle = this.#byScore && this.#found ? this.#palette.mix(share) : this.#palette.of(groupOf(passage));
+      const byScore = this.#byScore && this.#found !== undefined;
+      ink.globalAlpha = this.#found ? opacity(share, byScore) : 0.85;
+      ink.fillStyle = byScore ? this.#palette.mix(share) : this.#palette.of(groupOf(passage));
       const [x, y] = this.#at(index);
-      const size = passage.own ? 3.6 : 3.2 + (this.#found ? share : 0);
+      const size = passage.own ? 3.6 : this.#found ? 2.8 + 1.8 * share : 3.2;
       ink.beginPath();
       if (passage.own) ink.rect(x - size, y - size, 2 * size, 2 * size);
       else ink.arc(x, y, size, 0, 7);
@@ -168,7 +175,7 @@ export class PassageMap {
     ink.strokeStyle = this.#palette.of("accent");
     hits.forEach((index, rank) => {
       ink.lineWidth = rank === 0 ? 1.8 : 1;
-      ink.globalAlpha = rank === 0 ? 1 : 0.6;
+      ink.globalAlpha = rank === 0 ? 1 : FAINT_LINE;
       ink.beginPath();
       ink.moveTo(...from);
       ink.lineTo(...this.#at(index));

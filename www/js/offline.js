@@ -1,20 +1,40 @@
 // Keeps the page for visits without a network, and offers newer versions of it.
 import { byId, el, say } from "./dom.js";
 
-/** Where a browser keeps what belongs to this page. */
-export async function startOffline() {
+// Where the address is not a secure one, there is none.
+const workers = /** @type {ServiceWorkerContainer | undefined} */ (navigator.serviceWorker);
+/** Whether everything is to be removed, also what is still on its way. */
+let forgotten = false;
+
+/** What is there from the start, whether or not the model comes. */
+export function watchOffline() {
   byId("forget").addEventListener("click", () => void forget());
-  if (!("serviceWorker" in navigator)) {
+  let kept = Boolean(workers?.controller);
+  workers?.addEventListener("controllerchange", () => {
+    // The files of the version that is open are gone, wherever the new one was taken: here or in another
+    // tab, where a reload would lose what has been typed.
+    if (kept) offer("A new version of this page is active. ", "Reload", () => location.reload());
+    // On the first visit it is this version itself.
+    kept = true;
+  });
+}
+
+/** Keeps the page; to be called once what is wanted now is there. */
+export async function keepOffline() {
+  if (forgotten) return await forget();
+  if (!workers) {
     byId("about-store").textContent = "nothing: the address is not a secure one (https or localhost)";
     return;
   }
   try {
-    const registration = await navigator.serviceWorker.register("sw.js");
-    if (registration.waiting && navigator.serviceWorker.controller) offer(registration.waiting);
+    // The host may let browsers keep files, also precache.js, for long: the list of the newest version is
+    // always asked for.
+    const registration = await workers.register("sw.js", { updateViaCache: "none" });
+    if (registration.waiting && workers.controller) offerUpdate(registration.waiting);
     registration.addEventListener("updatefound", () => {
       const { installing } = registration;
       installing?.addEventListener("statechange", () => {
-        if (installing.state === "installed" && navigator.serviceWorker.controller) offer(installing);
+        if (installing.state === "installed" && workers.controller) offerUpdate(installing);
       });
     });
   } catch {
@@ -23,31 +43,41 @@ export async function startOffline() {
 }
 
 /** @param {ServiceWorker} waiting */
-function offer(waiting) {
-  const reload = el("button", { type: "button", class: "link" }, "Load it now");
-  reload.addEventListener("click", () => {
-    navigator.serviceWorker.addEventListener("controllerchange", () => location.reload(), { once: true });
+function offerUpdate(waiting) {
+  offer("There is a newer version of this page. ", "Load it now", () => {
+    workers?.addEventListener("controllerchange", () => location.reload(), { once: true });
     waiting.postMessage("take over");
   });
-  byId("update").replaceChildren(el("p", { class: "say" }, "There is a newer version of this page. ", reload));
 }
 
-/** Removes the page, the model and the theme from this browser. */
+/** @param {string} text @param {string} name @param {() => void} act */
+function offer(text, name, act) {
+  const button = el("button", { type: "button", class: "link", click: act }, name);
+  byId("update").replaceChildren(el("p", { class: "say" }, text, button));
+}
+
 async function forget() {
+  forgotten = true;
   try {
-    const registration = await navigator.serviceWorker?.getRegistration();
-    const prefix = `isovec-demo ${registration?.scope ?? new URL("./", document.baseURI).href} `;
-    await registration?.unregister();
-    if ("caches" in globalThis) {
-      for (const name of await caches.keys()) {
-        if (name === "isovec" || name.startsWith(prefix)) await caches.delete(name);
-      }
-    }
-    localStorage.removeItem("isovec-theme");
+    await remove();
     byId("forget-say").textContent = "Removed. What is open now works until you close it.";
   } catch (error) {
     say(byId("forget-say"), String(error), "bad", "This did not work.");
   }
+}
+
+/** Removes the page, the models and the theme from this browser. */
+async function remove() {
+  const registration = await workers?.getRegistration();
+  const prefix = `isovec-demo ${registration?.scope ?? new URL("./", document.baseURI).href} `;
+  await registration?.unregister();
+  if ("caches" in globalThis) {
+    for (const name of await caches.keys()) {
+      // That of isovec belongs to all pages of this address: which model is whose is not written there.
+      if (name === "isovec" || name.startsWith(prefix)) await caches.delete(name);
+    }
+  }
+  localStorage.removeItem("isovec-theme");
 }
 
 /** Says how much the browser keeps for this address. */

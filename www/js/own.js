@@ -1,5 +1,5 @@
 // The visitor's own texts: taken in, embedded, and searchable as they come.
-import { byId, say, typed } from "./dom.js";
+import { byId, hide, say, typed } from "./dom.js";
 import { counted, duration, whole } from "./format.js";
 import { explain } from "./problems.js";
 import { BadFile, fromLines, MAX_TEXTS, readFile } from "./read-texts.js";
@@ -131,7 +131,7 @@ export class OwnTexts {
       return false;
     } finally {
       this.#running = undefined;
-      byId("own-work").hidden = true;
+      hide(byId("own-work"), true, byId("own-add"));
     }
   }
 

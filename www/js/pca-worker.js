@@ -1,4 +1,5 @@
 // Lays vectors out in a plane, away from the page.
+import "./same-origin.js";
 import { fitPlane, project } from "./pca.js";
 
 /** @type {import("./pca.js").Plane | undefined} */

@@ -56,6 +56,7 @@ export class Results {
     byId("examples").hidden = false;
     this.#list.hidden = this.#more.hidden = true;
     this.#key = "";
+    delete this.#list.dataset.query;
     this.#list.replaceChildren();
   }
 

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { launch, open, serve, SITE } from "./lib/page.mjs";
+import { focused, launch, open, serve, SITE } from "./lib/page.mjs";
 
 const CLIP = process.env.ISOVEC_SYNTHETIC_CLIP;
 const FILES = join(process.env.ISOVEC_TEST_IMAGES ?? join(homedir(), ".cache", "isovec", "test-images"), "files");
@@ -52,8 +52,10 @@ test("both halves of CLIP: images are found by words", { skip, timeout: 900_000 
   await drop([...good, { name: "broken.png", type: "image/png", base64: btoa("no image") }]);
   await page.waitForFunction(() => /4 images waiting/.test(document.getElementById("images-say").textContent));
   const start = Date.now();
-  await page.click("#images-load");
+  await page.focus("#images-load");
+  await page.keyboard.press("Enter");
   await page.waitForSelector("#images-query", { state: "visible" });
+  assert.equal(await focused(page), "images-files");
   t.diagnostic(`both halves loaded in ${Date.now() - start} ms`);
   await page.waitForFunction(() => document.querySelectorAll("#images-list img").length === 3 && document.getElementById("images-progress").hidden);
   assert.match(await page.textContent("#images-say"), /broken\.png/);
@@ -69,6 +71,17 @@ test("both halves of CLIP: images are found by words", { skip, timeout: 900_000 
   await drop([image("1.png", "image/png")]);
   await page.waitForFunction(() => document.querySelectorAll("#images-list .score").length === 4);
   assert.deepEqual(await problems(), []);
+
+  // Its worker ends: loading is offered again, and what is there stays.
+  const worker = page.workers().findLast((one) => /model-worker/.test(one.url()));
+  await worker.evaluate(() => void setTimeout(() => { throw new Error("the end"); }));
+  await page.fill("#images-query", "a blue car");
+  await page.waitForSelector("#images-load", { state: "visible" });
+  assert.match(await page.textContent("#images-say"), /The model crashed/);
+  await page.evaluate(() => document.getElementById("images-list").replaceChildren());
+  await page.click("#images-load");
+  await page.waitForFunction(() => document.querySelectorAll("#images-list .score").length === 4);
+  assert.equal(await page.locator("#images-load").isVisible(), false);
   await context.close();
   await server.close();
   rmSync(site, { recursive: true });

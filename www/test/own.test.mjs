@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import { after, before, test } from "node:test";
 
-import { ask, launch, open, serve, SITE } from "./lib/page.mjs";
+import { ask, focused, launch, open, serve, SITE, until } from "./lib/page.mjs";
 
 const MIXED = readFileSync(new URL("../../benches/corpus/mixed-1000.txt", import.meta.url), "utf8");
 
@@ -60,6 +60,41 @@ test("pasted, dropped, kept beside the passages or alone, removed", async () => 
   await context.close();
 });
 
+test("too few texts for a map: it is blank, and there is nothing on it to click", async () => {
+  const { page, context, problems } = await open(browser, server.url);
+  await page.waitForSelector(".map-frame.laid");
+  await page.fill("#own-text", "The only text.");
+  await page.click("#own-add");
+  await said(page, /1 text added\./);
+  const dots = () =>
+    page.evaluate(() => {
+      const { width, height } = document.getElementById("map");
+      return document.getElementById("map").getContext("2d").getImageData(0, 0, width, height).data.some((value) => value > 0);
+    });
+  await until(dots);
+  assert.equal(await dots(), true);
+  await page.uncheck("#use-shipped");
+  await until(async () => !(await dots()));
+  assert.equal(await dots(), false);
+  const clicked = await page.evaluate(() => {
+    const map = document.getElementById("map");
+    const { left, top, width, height } = map.getBoundingClientRect();
+    let pointers = 0;
+    for (let y = 0; y < height; y += 8) {
+      for (let x = 0; x < width; x += 8) {
+        map.dispatchEvent(new MouseEvent("click", { clientX: left + x, clientY: top + y, bubbles: true }));
+        pointers += Number(map.style.cursor === "pointer");
+      }
+    }
+    return pointers;
+  });
+  assert.equal(clicked, 0);
+  assert.equal(await page.locator("#reader").isVisible(), false);
+  assert.equal(await page.locator("#tip").isVisible(), false);
+  assert.deepEqual(await problems(), []);
+  await context.close();
+});
+
 test("bad files are named, good ones beside them are taken", async () => {
   const { page, context } = await open(browser, server.url);
   await drop(page, [
@@ -80,9 +115,11 @@ test("1,000 texts: progress, searchable meanwhile, cancel keeps what is there", 
   await page.waitForFunction(() => document.getElementById("own-bar").value > 60);
   await ask(page, "how do whales sleep");
   assert.match(await page.textContent("#facts"), /^3\d\d texts compared|^[4-9]\d\d texts/);
-  await page.click("#own-cancel");
+  await page.focus("#own-cancel");
+  await page.keyboard.press("Enter");
   await said(page, /Cancelled\. \d+ of 1,000 texts were read/);
   assert.equal(await page.locator("#own-work").isVisible(), false);
+  assert.equal(await focused(page), "own-add");
   await context.close();
 });
 
@@ -115,6 +152,8 @@ test("1,000 texts: no task of the page takes more than 50 ms", async (t) => {
   t.diagnostic(`by the clock, over 50 ms: ${byClock.join(", ") || "none"}; load of the machine ${loadavg()[0]}`);
   assert.ok(tasks.length > 1000, "the trace has the tasks of the page");
   assert.ok(longest <= 50, `${longest} ms`);
+  // Not always: on two cores with a load of 3.5, each of three runs had tasks of 50 to 64 ms by the clock,
+  // of which they had the processor for 16 at most. So the best of several runs is no measure either.
   if (loadavg()[0] < 1.5) assert.deepEqual(byClock, []);
   assert.match((await ask(page, "someone who gives advice"))[0], /CONNOISSEUR|advice/);
   await context.close();
@@ -131,7 +170,7 @@ test("where there are cores, a pool of workers does it", async (t) => {
   assert.ok(page.workers().length >= 4, "the model's, the map's, and two of the pool");
   await said(page, /81 texts added/);
   assert.match((await ask(page, "where did the kitten go"))[0], /cat hides/);
-  await page.waitForTimeout(200);
+  await until(() => page.workers().length === 2);
   assert.equal(page.workers().length, 2, "the pool is gone");
   assert.deepEqual(await problems(), []);
   await context.close();

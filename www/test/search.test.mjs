@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
-import { ask, isReady, launch, open, serve, SITE } from "./lib/page.mjs";
+import { ask, isReady, launch, modelWorker, open, serve, SITE, until } from "./lib/page.mjs";
 
 let browser;
 let server;
@@ -168,6 +168,62 @@ test("the worker can ask no other server, whatever it is told", async () => {
     return await api.TextEmbedder.load("all-MiniLM-L6-v2", { baseUrl: "http://127.0.0.1:9/", cache: false, variant: "int8" }).catch((error) => `${error.code}: ${error.message}`);
   });
   assert.match(said, /not_found/);
+  await context.close();
+});
+
+test("the worker's ways out are closed: redirects, and what asks without fetch", async (t) => {
+  const other = await serve(SITE);
+  const redirecting = await serve(SITE, {
+    answer: (name, response) => {
+      if (!name.startsWith("moved/")) return false;
+      const to = { "moved/away": `${other.url}secret`, "moved/here": "/icon.svg" }[name];
+      response.writeHead(302, { location: to }).end();
+      return true;
+    },
+  });
+  const { page, context } = await open(browser, redirecting.url);
+  const worker = modelWorker(page);
+  for (const name of ["moved/away", "moved/here"]) {
+    await t.test(name, async () => {
+      const said = await worker.evaluate((url) => fetch(url).then(({ status }) => status, String), redirecting.url + name);
+      assert.match(String(said), /TypeError/);
+      const request = await worker.evaluate((url) => fetch(new Request(url)).then(({ status }) => status, String), redirecting.url + name);
+      assert.match(String(request), /TypeError/);
+    });
+  }
+  await t.test("a file of the same server is read", async () => {
+    assert.equal(await worker.evaluate((url) => fetch(url).then(({ status }) => status), `${redirecting.url}icon.svg`), 200);
+  });
+  await t.test("nothing else asks", async () => {
+    const names = ["XMLHttpRequest", "WebSocket", "WebSocketStream", "WebTransport", "EventSource", "FontFace", "importScripts", "Worker", "SharedWorker"];
+    assert.deepEqual(await worker.evaluate((all) => all.filter((name) => name in globalThis), names), []);
+    assert.deepEqual(await worker.evaluate(() => ["add", "addAll"].filter((name) => name in Cache.prototype)), []);
+    // The one that was there before cannot be had from a prototype.
+    assert.equal(await worker.evaluate(() => "fetch" in Object.getPrototypeOf(globalThis)), false);
+  });
+  assert.deepEqual(other.asked, []);
+  await context.close();
+  await redirecting.close();
+  await other.close();
+});
+
+test("the worker ends: it is said, and a retry helps", async () => {
+  const { page, context } = await open(browser, server.url);
+  await ask(page, "how do whales sleep");
+  await page.fill("#own-text", "The spare key is under the flower pot.");
+  await page.click("#own-add");
+  await page.waitForSelector("#own-say .good");
+  await modelWorker(page).evaluate(() => void setTimeout(() => { throw new Error("the end"); }));
+  await page.waitForSelector("#engine-retry", { state: "visible" });
+  assert.match(await page.textContent("#engine-title"), /The model crashed/);
+  assert.equal(await page.getAttribute("#check-run", "aria-disabled"), "true");
+  await page.click("#engine-retry");
+  await isReady(page);
+  assert.match((await ask(page, "a composer who could not hear"))[0], /^Beethoven/);
+  assert.match((await ask(page, "where is the spare key hidden"))[0], /^The spare key/, "own texts are still there");
+  assert.equal(await page.getAttribute("#check-run", "aria-disabled"), "false");
+  await until(() => page.workers().length === 2);
+  assert.equal(page.workers().length, 2, "the old worker is gone");
   await context.close();
 });
 

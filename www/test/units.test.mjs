@@ -1,8 +1,10 @@
 // The parts that know nothing of a page.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { compare, difference } from "../js/compare.js";
+import { FAINT_LINE, opacity } from "../js/map-ink.js";
 import { fitPlane, project } from "../js/pca.js";
 import { BadFile, fromJsonLines, fromLines, fromMarkdown, MAX_FILE_BYTES, readFile } from "../js/read-texts.js";
 
@@ -89,5 +91,39 @@ test("comparing: NaN, other lengths, other tokens are failures", () => {
     { ...here, truncated: true },
   ]) {
     assert.equal(compare(native, other).ok, false, JSON.stringify(other));
+  }
+});
+
+/** The relative luminance of WCAG. */
+function luminance(colour) {
+  const [r, g, b] = colour.map((value) => (value <= 10.31475 ? value / 3294.6 : ((value / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+test("the map: each dot and line stands out by 3 to 1, however far it is", () => {
+  const css = readFileSync(new URL("../css/base.css", import.meta.url), "utf8");
+  for (const [at, theme] of ["light", "dark"].entries()) {
+    const colour = (name) => {
+      const hex = new RegExp(`--${name}: light-dark\\(#(\\w{6}), #(\\w{6})\\)`).exec(css)[1 + at];
+      return [0, 2, 4].map((from) => Number.parseInt(hex.slice(from, from + 2), 16));
+    };
+    const back = colour("raised");
+    const contrast = (name, alpha) => {
+      const mixed = colour(name).map((value, part) => alpha * value + (1 - alpha) * back[part]);
+      const [less, more] = [luminance(mixed), luminance(back)].toSorted((a, b) => a - b);
+      return (more + 0.05) / (less + 0.05);
+    };
+    const groups = [...Array.from({ length: 10 }, (_, number) => `group-${number}`), "ink"];
+    const all = [
+      ...groups.map((name) => [name, opacity(0, false)]),
+      // By the score, colours go from one of these to the other.
+      ["edge", opacity(0, true)],
+      ["accent", opacity(1, true)],
+      ["accent", FAINT_LINE],
+    ];
+    for (const [name, alpha] of all) {
+      const found = contrast(name, alpha);
+      assert.ok(found >= 3, `${theme}, ${name}: ${found.toFixed(2)}`);
+    }
   }
 });

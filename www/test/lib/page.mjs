@@ -49,7 +49,21 @@ export async function isReady(page) {
 
 /** What the page answers to a query, best first. */
 export async function ask(page, query) {
+  // First none, so that what is there from before is not taken for the answer.
+  await page.fill("#query", "");
+  await page.waitForFunction(() => globalThis.document.getElementById("results")?.dataset.query === undefined);
   await page.fill("#query", query);
   await page.waitForFunction((text) => globalThis.document.getElementById("results")?.dataset.query === text, query);
   return await page.locator("#results .passage").allTextContents();
+}
+
+/** The worker that runs the model. */
+export const modelWorker = (page) => page.workers().find((worker) => /model-worker/.test(worker.url()));
+
+/** What has the focus: its id, or its tag. */
+export const focused = (page) => page.evaluate(() => document.activeElement?.id || document.activeElement?.tagName);
+
+/** Waits, at most ten seconds, for something outside of the page. */
+export async function until(met) {
+  for (let tries = 0; tries < 200 && !(await met()); tries += 1) await new Promise((resolve) => setTimeout(resolve, 50));
 }

@@ -1,4 +1,4 @@
-// A static server as plain as any host's: no headers of its own, at a path of one's choice.
+// A static server as plain as any host's: no headers but those asked for, at a path of one's choice.
 import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
@@ -15,9 +15,10 @@ const TYPES = {
 
 /**
  * @param {string} folder
- * @param {{ path?: string, answer?: (path: string, response: import("node:http").ServerResponse) => boolean }} [options]
+ * @param {{ path?: string, answer?: (path: string, response: import("node:http").ServerResponse) => boolean,
+ *   headers?: Record<string, string> }} [options] `answer` says whether it has; `headers` come with each file
  */
-export async function serve(folder, { path = "/", answer = () => false } = {}) {
+export async function serve(folder, { path = "/", answer = () => false, headers = {} } = {}) {
   const asked = [];
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url, "http://x");
@@ -28,7 +29,7 @@ export async function serve(folder, { path = "/", answer = () => false } = {}) {
     const found = pathname.startsWith(path) && statSync(file, { throwIfNoEntry: false });
     if (!found || !found.isFile()) return response.writeHead(404).end();
     const type = TYPES[extname(file)] ?? "application/octet-stream";
-    response.writeHead(200, { "content-type": type, "content-length": found.size });
+    response.writeHead(200, { ...headers, "content-type": type, "content-length": found.size });
     createReadStream(file).pipe(response);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
