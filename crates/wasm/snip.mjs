@@ -4,7 +4,7 @@
 // The linker keeps what is registered, and tract registers more than models of texts and images use:
 //   rustfft     for the operators DFT and STFT, which isovec-core refuses (engine/proto.rs)
 //   tract_nnef  another format of models, of which tract's registries hold the readers and writers
-// Together they are a seventh of the file. A call of an emptied function is a trap.
+// With what only they use they are a ninth of the file. A call of an emptied function is a trap.
 import { readFileSync, writeFileSync } from "node:fs";
 
 const NEVER_RUN = /^<*(rustfft|tract_nnef)::/;
