@@ -24,8 +24,8 @@ pub struct HashedBytes<'a> {
 }
 
 impl HashedBytes<'static> {
-    /// Bytes whose sha256 the platform has computed, for where it does that faster: a browser takes a
-    /// tenth of the time. The hash is believed; one of other bytes gives the model a fingerprint that
+    /// Bytes whose sha256 the platform has computed, for where it does that faster, as a browser does
+    /// beside WebAssembly. The hash is believed; one of other bytes gives the model a fingerprint that
     /// is not its own.
     ///
     /// # Errors

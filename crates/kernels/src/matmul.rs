@@ -1,9 +1,9 @@
 //! A matrix product in tiles of 8 rows and 4 columns.
 //!
-//! tract's own kernel for WebAssembly has tiles of 8 x 8: sixteen sums. V8 has sixteen registers on
-//! x86-64, so some sums live in memory, and a short text fills its tiles badly (50 patches of an image
-//! are computed as 56). Here eight sums, two registers of A and one of B stay where they are. Rows are
-//! the model's weights, which tract puts first, and columns are tokens, so that four tokens are a tile,
+//! tract's own kernel for WebAssembly has tiles of 8 x 8. It is near the machine's peak, but what is short
+//! fills its tiles badly: the 50 patches of an image are computed as 56. Here four columns are a tile, and
+//! eight sums, two registers of A and one of B fit into the sixteen registers of x86-64. Rows are the
+//! model's weights, which tract puts first, and columns are tokens, so that four tokens are a tile,
 //! and a tile's column is contiguous both in the packed weights and in the output.
 //!
 //! Each number of the output is one sum over k, in order, each step rounded twice (product, sum), just as
@@ -127,8 +127,8 @@ fn zero() -> Tile {
     [[F32x4::splat(0.0); 2]; NR]
 }
 
-/// The product of two panels, added to the tile. A function of its own, and never inlined: in the midst
-/// of all steps the compiler keeps the sums in memory.
+/// The product of two panels, added to the tile. A function of its own, and never inlined, so that its
+/// sums have the registers to themselves.
 ///
 /// # Safety
 ///

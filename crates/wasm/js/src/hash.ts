@@ -5,7 +5,7 @@ export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return (await platformSha256(bytes)) ?? (await sha256InWasm(bytes));
 }
 
-/** The same, where the platform computes it: ten times as fast, but absent outside of secure contexts. */
+/** The same, where the platform computes it: faster than WebAssembly, but absent outside of secure contexts. */
 export async function platformSha256(bytes: Uint8Array<ArrayBuffer>): Promise<string | undefined> {
   const subtle = (globalThis.crypto as Crypto | undefined)?.subtle;
   if (subtle === undefined) return undefined;
