@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 /// The result of every fallible call of isovec.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -29,6 +30,7 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    retry_after: Option<Duration>,
 }
 
 macro_rules! error_kinds {
@@ -106,12 +108,17 @@ error_kinds! {
     /// There was not the memory for the work, where that can be told: in a browser or in Node, and of
     /// the large parts of a file.
     OutOfMemory => "out_of_memory",
+    /// As much work as is allowed waits already; [`Error::retry_after`] says when to ask again.
+    Overloaded => "overloaded",
+    /// The service is shutting down and takes no more work.
+    ShuttingDown => "shutting_down",
 }
 
 impl Error {
     /// An error of `kind` whose text is `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error { inner: Box::new(Inner { kind, message: message.into(), source: None }) }
+        let message = message.into();
+        Error { inner: Box::new(Inner { kind, message, source: None, retry_after: None }) }
     }
 
     /// This error, caused by `source`.
@@ -126,6 +133,18 @@ impl Error {
     pub fn context(mut self, context: impl fmt::Display) -> Self {
         self.inner.message = format!("{context}: {}", self.inner.message);
         self
+    }
+
+    /// This error, which may be gone after so long.
+    #[must_use]
+    pub fn with_retry_after(mut self, retry_after: Duration) -> Self {
+        self.inner.retry_after = Some(retry_after);
+        self
+    }
+
+    /// How long to wait before asking again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.inner.retry_after
     }
 
     /// The kind of this error.
@@ -186,7 +205,8 @@ mod tests {
             "invalid_model invalid_tokenizer invalid_config invalid_image unsupported_format \
              invalid_fusion invalid_index invalid_input too_large dimension_mismatch \
              fingerprint_mismatch inference non_finite zero_vector engine_panic not_found \
-             hash_mismatch io network offline forbidden_address timed_out cancelled out_of_memory"
+             hash_mismatch io network offline forbidden_address timed_out cancelled out_of_memory \
+             overloaded shutting_down"
         );
     }
 

@@ -73,6 +73,37 @@ impl Fingerprint {
         fields.finish()
     }
 
+    /// The fingerprint of a stand-in that answers for a model and whose vectors mean nothing, made for
+    /// the tests of programs: it starts with [`MOCK`](Self::MOCK), as no sha256 that was ever seen does.
+    ///
+    /// Such vectors are of no model's space, so a cache and an index keep them apart from real ones.
+    ///
+    /// ```
+    /// use isovec_core::Fingerprint;
+    ///
+    /// let fingerprint = Fingerprint::mock("all-MiniLM-L6-v2", 384);
+    /// assert!(fingerprint.is_mock());
+    /// // "isovec mock 0001" in ASCII.
+    /// assert!(fingerprint.to_string().starts_with("69736f766563206d6f636b2030303031"));
+    /// ```
+    pub fn mock(name: &str, dims: usize) -> Self {
+        let mut fields = Fields::new();
+        fields.add("kind", b"mock");
+        fields.add("name", name.as_bytes());
+        fields.add("dims", &(dims as u64).to_le_bytes());
+        let mut fingerprint = fields.finish();
+        fingerprint.0[..Self::MOCK.len()].copy_from_slice(Self::MOCK);
+        fingerprint
+    }
+
+    /// What the fingerprints of stand-ins start with.
+    pub const MOCK: &[u8; 16] = b"isovec mock 0001";
+
+    /// Whether this is the fingerprint of a stand-in.
+    pub fn is_mock(&self) -> bool {
+        self.0.starts_with(Self::MOCK)
+    }
+
     /// The 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -35,7 +35,11 @@
 //! | `ISOVEC_MODELS` | a manifest of further models, in TOML |
 
 mod batch;
+#[cfg(feature = "service")]
+mod cache;
 mod clip;
+#[cfg(feature = "service")]
+pub mod config;
 #[cfg(feature = "image-url")]
 pub mod fetch;
 pub mod fit;
@@ -45,9 +49,13 @@ mod models;
 mod net;
 mod open;
 mod pool;
+#[cfg(feature = "service")]
+pub mod service;
 pub mod store;
 mod text;
 
+#[cfg(feature = "service")]
+pub use cache::Source;
 pub use clip::{
     Clip, ClipBuilder, ClipOptions, ClipTextEmbedder, ClipTextEmbedderBuilder, ClipTextOptions,
 };
@@ -67,5 +75,7 @@ pub use isovec_core::{
 };
 pub use models::manifest;
 pub use open::{DEFAULT_VARIANT, EmbedderBuilder};
+#[cfg(feature = "service")]
+pub use service::EmbeddingService;
 pub use store::ModelStore;
 pub use text::{TextEmbedder, TextEmbedderBuilder};

@@ -1,0 +1,1 @@
+//! `embed(text)` in SQL.
