@@ -54,6 +54,8 @@
 //! one that turned into a replica is left as soon as it refuses a write.
 
 #[cfg(feature = "redis")]
+pub mod admin;
+#[cfg(feature = "redis")]
 mod breaker;
 #[cfg(feature = "redis")]
 mod codec;

@@ -1,5 +1,9 @@
 //! The cache against real Redis servers.
 
+// clippy.toml allows these in test functions, which it does not take helpers for.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod administration;
 mod deployments;
 mod faults;
 #[path = "../../tests/support/redis_server.rs"]

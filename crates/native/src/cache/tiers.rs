@@ -3,6 +3,7 @@
 mod link;
 mod meters;
 mod names;
+mod node;
 mod queue;
 mod server;
 mod tier;
@@ -22,8 +23,11 @@ use super::{Entry, Key, TierStats};
 use crate::Result;
 use crate::config::{CacheConfig, RedisConfig, RedisTier};
 use meters::Families;
-use server::Server;
+pub(super) use names::Names;
+pub(super) use node::{Cursor, Node, nodes_of};
+pub(super) use server::Server;
 use tier::{Answer, Tier};
+pub(super) use wire::describe;
 
 /// All tiers on Redis.
 #[derive(Debug)]

@@ -79,7 +79,7 @@ fn tls_with_an_authority_of_ones_own() {
     }
 }
 
-fn cluster_of_three() -> [Redis; 3] {
+pub(super) fn cluster_of_three() -> [Redis; 3] {
     let nodes = [(); 3].map(|()| {
         Redis::with(&[
             "--cluster-enabled",

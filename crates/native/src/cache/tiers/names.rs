@@ -10,13 +10,17 @@ use crate::config::RedisTier;
 /// The tier is in the name because tiers may share a server: without it, what is written to the tier that keeps things
 /// for an hour would end the life of what another one keeps for a week.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Names {
+pub(in crate::cache) struct Names {
+    prefix: String,
+    tier: RedisTier,
+    /// Of names that are written.
     start: String,
 }
 
 impl Names {
-    pub(in super::super) fn new(prefix: &str, tier: RedisTier) -> Self {
-        Names { start: format!("{prefix}:v{}:{}:", codec::VERSION, tier.as_str()) }
+    pub(in crate::cache) fn new(prefix: &str, tier: RedisTier) -> Self {
+        let start = format!("{prefix}:v{}:{}:", codec::VERSION, tier.as_str());
+        Names { prefix: prefix.to_owned(), tier, start }
     }
 
     pub(super) fn of(&self, key: &Key) -> String {
@@ -26,6 +30,31 @@ impl Names {
         name.push(':');
         push_hex(&mut name, &key.input);
         name
+    }
+
+    /// What Redis is asked for to list the names of all versions. It can fit others' names, too.
+    pub(super) fn pattern(&self) -> String {
+        let mut pattern = String::new();
+        for c in self.prefix.chars() {
+            if matches!(c, '*' | '?' | '[' | ']' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern + ":v*:" + self.tier.as_str() + ":*"
+    }
+
+    /// Whether `name` is one of ours, of any version.
+    pub(super) fn is_ours(&self, name: &str) -> bool {
+        let rest = name.strip_prefix(&self.prefix).and_then(|rest| rest.strip_prefix(":v"));
+        let parts: Vec<&str> = rest.unwrap_or_default().split(':').collect();
+        let [version, tier, fingerprint, input] = parts[..] else { return false };
+        let is_hash = |part: &str| part.len() == 64 && part.bytes().all(|b| b.is_ascii_hexdigit());
+        !version.is_empty()
+            && version.bytes().all(|b| b.is_ascii_digit())
+            && tier == self.tier.as_str()
+            && is_hash(fingerprint)
+            && is_hash(input)
     }
 }
 
@@ -62,6 +91,29 @@ mod tests {
         let name = Names::new("app", RedisTier::Warm).of(&key);
         let hex: String = key.input.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(name, format!("app:v1:warm:{}:{hex}", key.fingerprint));
+    }
+
+    #[test]
+    fn only_names_of_ours_are_ours() {
+        let names = Names::new("app*", RedisTier::Warm);
+        assert_eq!(names.pattern(), "app\\*:v*:warm:*");
+        let name = names.of(&key("a text"));
+        assert!(names.is_ours(&name));
+        assert!(names.is_ours(&name.replace(":v1:", ":v23:")), "an older version's");
+        let others = [
+            String::new(),
+            name.replace("app*", "app"),
+            name.replace("app*", "app*:more"),
+            name.replace(":warm:", ":hot:"),
+            name.replace(":v1:", ":values:"),
+            name.replace(":v1:", ":v:"),
+            format!("{name}0"),
+            format!("{name}:more"),
+            name[..name.len() - 1].to_owned() + "x",
+        ];
+        for other in others {
+            assert!(!names.is_ours(&other), "{other}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whom to connect to. Debug output has no address and no password.
-pub(in super::super) enum Server {
+pub(in crate::cache) enum Server {
     Single(Client),
     Cluster(ClusterClient),
     // The client remembers its connection to the sentinels, and wants to be held alone for that.
@@ -33,7 +33,7 @@ pub(in super::super) enum Server {
 
 /// A connection that is shared by all who clone it.
 #[derive(Clone)]
-pub(in super::super) enum Connection {
+pub(in crate::cache) enum Connection {
     Single(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
@@ -51,7 +51,7 @@ impl fmt::Debug for Server {
 impl Server {
     /// Checks everything that can be checked without a connection. What it says about an address never
     /// contains it: there may be a password in it.
-    pub(in super::super) fn new(tier: RedisTier, config: &RedisConfig) -> Result<Self> {
+    pub(in crate::cache) fn new(tier: RedisTier, config: &RedisConfig) -> Result<Self> {
         let field = |name: &str| format!("redis_{}.{name}", tier.as_str());
         let wrong = |name: &str, what: &str| {
             Err(Error::new(ErrorKind::InvalidConfig, format!("{}: {what}", field(name))))
@@ -109,7 +109,7 @@ impl Server {
     }
 
     /// Makes a connection, in bounded time.
-    pub(in super::super) async fn connect(&self) -> RedisResult<Connection> {
+    pub(in crate::cache) async fn connect(&self) -> RedisResult<Connection> {
         let timeouts = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));

@@ -179,11 +179,11 @@ impl Tier {
         let values = values.iter().map(|(name, value, millis)| (&**name, &**value, *millis));
         let until = time::Instant::now() + WRITE_TIMEOUT;
         let answers = wire::set(&mut connection, values, until).await;
-        let failures = answers.iter().filter_map(|answer| answer.as_ref().err());
-        let failed = failures.clone().count() as u64;
-        self.meters.failed.inc_by(failed);
-        self.meters.stored.inc_by(entries.len() as u64 - failed);
-        self.learn("write", &self.guards.writes, &self.meters.writes, number, failures.last());
+        let failures: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+        self.meters.failed.inc_by(failures.len() as u64);
+        self.meters.stored.inc_by((entries.len() - failures.len()) as u64);
+        let failure = failures.first().copied();
+        self.learn("write", &self.guards.writes, &self.meters.writes, number, failure);
     }
 
     /// Draws the conclusions from a round trip.

@@ -55,18 +55,18 @@ impl From<&RedisError> for Failure {
         if error.is_io_error() || error.is_unrecoverable_error() {
             return Failure::Lost;
         }
-        // The code and never the whole text: a server may quote a password that it did not understand.
         Failure::Refused(error.code().unwrap_or("error").to_owned())
     }
 }
 
-/// What of an error may be logged.
-pub(super) fn describe(error: &RedisError) -> String {
-    if error.is_io_error() {
+/// What of an error may be shown. Never the whole text of a server's: it may quote a password that it did not
+/// understand.
+pub(in crate::cache) fn describe(error: &RedisError) -> String {
+    match error.code() {
+        Some(code) => format!("Redis answers {code}"),
         // Of the operating system, or of TLS.
-        error.to_string()
-    } else {
-        format!("{} ({})", error.category(), error.code().unwrap_or("no code"))
+        None if error.is_io_error() => error.to_string(),
+        None => error.category().to_owned(),
     }
 }
 
