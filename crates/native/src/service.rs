@@ -1,5 +1,6 @@
 //! The service: models, a queue with workers, a cache, metrics.
 
+mod mock;
 mod request;
 mod served;
 
