@@ -185,7 +185,8 @@ mod tests {
     use crate::cache::Key;
     use crate::{IndexedBy, SearchIndex};
 
-    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\0\0\0\x0c\
+    const PNG: &[u8] =
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\0\0\0\x0c\
         IDATx\x9cc\xf8\xff\xff?\0\x05\xfe\x02\xfe\r\xefF\xb8\0\0\0\0IEND\xaeB`\x82";
 
     fn mock(name: &str) -> MockModel {
@@ -250,7 +251,10 @@ mod tests {
         assert_eq!(prompted.vector, plain.embed_text("query: cats").unwrap().vector);
         let error = plain.embed_prompted("passage", "cats").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
-        assert!(error.to_string().contains("has no prompt \"passage\"; it has: [query]"), "{error}");
+        assert!(
+            error.to_string().contains("has no prompt \"passage\"; it has: [query]"),
+            "{error}"
+        );
 
         spec.default_prompt = Some("query".into());
         assert_eq!(MockModel::new(&spec).embed_text("cats").unwrap(), prompted);
