@@ -35,6 +35,9 @@ pub(crate) enum Command {
     /// List, fetch and verify models
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Show, check and explain the configuration of the service
+    #[command(subcommand)]
+    Config(ConfigCommand),
 }
 
 /// The models that are used where none is named.
@@ -325,6 +328,23 @@ pub(crate) struct ModelVariant {
     /// The variant of its weights
     #[arg(long, default_value = isovec::DEFAULT_VARIANT)]
     pub(crate) variant: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print a configuration with every key, its default and its meaning
+    Example,
+    /// Say what is wrong with a configuration, or what it comes to
+    Check(ConfigFile),
+    /// Print all settings, with defaults and the environment, without secrets
+    Show(ConfigFile),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConfigFile {
+    /// The file; by default the one that ISOVEC_CONFIG names, or else the defaults. Variables such as
+    /// ISOVEC__SERVER__LISTEN win over it
+    pub(crate) file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]

@@ -1,6 +1,7 @@
 //! One module for each command.
 
 mod classify;
+mod config;
 mod embed;
 mod embed_image;
 mod fuse;
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Classify(args) => classify::run(&context, &args),
         Command::Fuse(command) => fuse::run(&context, command),
         Command::Models(command) => models::run(&context, command),
+        Command::Config(command) => config::run(command),
     }
 }
 
