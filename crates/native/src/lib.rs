@@ -37,7 +37,7 @@
 
 mod batch;
 #[cfg(feature = "service")]
-mod cache;
+pub mod cache;
 mod clip;
 #[cfg(feature = "service")]
 pub mod config;
