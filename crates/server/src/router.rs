@@ -61,8 +61,12 @@ pub(crate) fn with_state(app: App) -> Router {
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(openapi::openapi));
-    with_key
-        .merge(open)
+    around(with_key.merge(open), app)
+}
+
+/// Routes, and what each request to them goes through.
+fn around(routes: Router<App>, app: App) -> Router {
+    routes
         .fallback(unknown_url)
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(|_| {
@@ -79,4 +83,40 @@ async fn unknown_url() -> ApiError {
 async fn wrong_method() -> ApiError {
     let message = "this address is not for this method; see the header Allow, or /openapi.json";
     ApiError::new(Problem::WrongMethod, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use isovec::config::Config;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_with_the_requests_id_and_the_next_request_is_served() {
+        let app = AppState::new(Config::default());
+        #[expect(clippy::panic, reason = "the point of the test")]
+        let panics = async || -> &'static str { panic!("a user's words") };
+        let routes = Router::new().route("/panics", get(panics)).route("/embed", get(panics));
+        let router = around(routes.route("/live", get(health::live)), app);
+        let ask = |path: &str| {
+            let request = Request::get(path).header("x-request-id", "id-7");
+            router.clone().oneshot(request.body(Body::empty()).unwrap())
+        };
+        for (path, expected) in [
+            (
+                "/panics",
+                r#"{"error":{"message":"the server failed; request id id-7","type":"server_error","param":null,"code":"internal_error"}}"#,
+            ),
+            ("/embed", r#"{"error":"the server failed; request id id-7","error_type":"Backend"}"#),
+        ] {
+            let response = ask(path).await.unwrap();
+            assert_eq!(response.status(), 500);
+            assert_eq!(response.headers()["x-request-id"], "id-7");
+            let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            assert_eq!(body, expected);
+        }
+        assert_eq!(ask("/live").await.unwrap().status(), 200);
+    }
 }

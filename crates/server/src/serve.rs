@@ -21,8 +21,11 @@ use crate::state::{App, AppState};
 /// them to leave: closed at once, a request that is on its way would be lost.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
-/// So long must nobody have come, before there is nobody left who had connected.
-const NOBODY: Duration = Duration::from_millis(20);
+/// So long must nobody have come, before there is nobody left who had connected;
+const NOBODY: Duration = Duration::from_millis(10);
+
+/// and so long is that waited for, where new ones come all the time.
+const BACKLOG: Duration = Duration::from_millis(200);
 
 /// After the system could not accept a connection, for lack of file descriptors mostly.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -113,15 +116,16 @@ impl Server {
 
         tracing::info!("stopping");
         let end = Instant::now() + app.config.performance.shutdown_timeout;
-        app.drain();
-        // Who has connected is let in, though the system had not handed them over yet.
-        let latest = Instant::now() + LAST_REQUESTS;
+        // Who has connected is let in, though the system had not handed them over yet. Before anybody is told to
+        // leave, or they would come back and be let in again.
+        let latest = Instant::now() + BACKLOG;
         while Instant::now() < latest
             && let Ok((stream, slot)) = timeout(NOBODY, doors.accept(&listener)).await
         {
             doors.open(stream, slot);
         }
         drop(listener);
+        app.drain();
         let gentle = end.min(Instant::now() + LAST_REQUESTS);
         if timeout_at(gentle, doors.all_closed()).await.is_err() {
             phase.send_replace(Phase::Close);
