@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     /// List, fetch and verify models
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Serve embeddings over HTTP, with OpenAI's requests and answers
+    Serve(ServeArgs),
     /// Show, check and explain the configuration of the service
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -318,6 +321,16 @@ pub(crate) enum ModelsCommand {
     Fetch(ModelVariant),
     /// Check the hashes of the files that are here
     Verify(ModelVariant),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// The configuration, in YAML; without one MiniLM is served on 127.0.0.1:8080
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Listen on this address instead of the configured one; port 0 takes one that is free
+    #[arg(long, short, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 #[derive(Args, Debug)]
