@@ -4,6 +4,7 @@ mod classify;
 mod embed;
 mod embed_image;
 mod fuse;
+mod health;
 mod index;
 mod models;
 mod search;
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Classify(args) => classify::run(&context, &args),
         Command::Fuse(command) => fuse::run(&context, command),
         Command::Models(command) => models::run(&context, command),
+        Command::Health(args) => health::run(&args),
     }
 }
 
