@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the scripts share. To be sourced from the top of the repository.
 
 # Without it, bash forgets `set -e` inside of $(...).
@@ -20,7 +21,8 @@ say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 need() { command -v "$1" >/dev/null || die "$1 is missing. $2"; }
 
-# A path as the user meant it, who stood in $here.
+# A path as the user meant it, who stood in $here, which the caller sets.
+# shellcheck disable=SC2154
 absolute() { case "$1" in /*) echo "$1" ;; *) echo "$here/$1" ;; esac; }
 
 apt_install() {

@@ -41,6 +41,8 @@ pub(crate) enum Command {
     /// Show, check and explain the configuration of the service
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Ask a running service whether it can serve: exit code 0 if so, 1 if not
+    Health(HealthArgs),
 }
 
 /// The models that are used where none is named.
@@ -64,6 +66,16 @@ pub(crate) struct ModelArgs {
     /// Use N threads instead of one for each core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct HealthArgs {
+    /// What to ask
+    #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080/health/ready")]
+    pub(crate) url: String,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) timeout: u16,
 }
 
 #[derive(Args, Debug)]

@@ -5,6 +5,7 @@ mod config;
 mod embed;
 mod embed_image;
 mod fuse;
+mod health;
 mod index;
 mod models;
 mod search;
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         // It has an end in good order of its own.
         Command::Serve(args) => serve::run(&args),
         Command::Config(command) => config::run(command),
+        Command::Health(args) => health::run(&args),
     }
 }
 

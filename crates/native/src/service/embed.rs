@@ -37,8 +37,8 @@ enum Waiting {
 impl Pipeline {
     /// What the memory tier has of `keys`: each of them, or nothing.
     pub(super) fn remembered(&self, keys: &[Key]) -> Option<Vec<Served>> {
-        let served = |key| self.cache.memory(key).map(|entry| (entry, Source::Memory));
-        keys.iter().map(served).collect()
+        let entries = self.cache.memory_all(keys)?;
+        Some(entries.into_iter().map(|entry| (entry, Source::Memory)).collect())
     }
 
     /// The vectors of the inputs that `input` gives by index, in the order of `keys`, within `timeout`.

@@ -98,7 +98,7 @@ impl Landing {
 
     /// What the memory tier has got since the caller looked.
     pub(super) fn remembered(&self) -> Option<Arc<Entry>> {
-        self.place.as_ref().and_then(|place| place.cache.memory(&place.key))
+        self.place.as_ref().and_then(|place| place.cache.memory_again(&place.key))
     }
 
     /// Brings a vector that was computed.
