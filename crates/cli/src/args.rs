@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,6 +36,13 @@ pub(crate) enum Command {
     /// List, fetch and verify models
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Serve embeddings over HTTP, with OpenAI's requests and answers
+    Serve(ServeArgs),
+    /// Show, check and explain the configuration of the service
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Ask a running service whether it can serve: exit code 0 if so, 1 if not
+    Health(HealthArgs),
 }
 
 /// The models that are used where none is named.
@@ -58,6 +66,16 @@ pub(crate) struct ModelArgs {
     /// Use N threads instead of one for each core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct HealthArgs {
+    /// What to ask
+    #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080/health/ready")]
+    pub(crate) url: String,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) timeout: u16,
 }
 
 #[derive(Args, Debug)]
@@ -318,6 +336,16 @@ pub(crate) enum ModelsCommand {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// The configuration, in YAML; without one MiniLM is served on 127.0.0.1:8080
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Listen on this address instead of the configured one; port 0 takes one that is free
+    #[arg(long, short, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct ModelVariant {
     /// The model's name
     #[arg(default_value = "all-MiniLM-L6-v2")]
@@ -325,6 +353,23 @@ pub(crate) struct ModelVariant {
     /// The variant of its weights
     #[arg(long, default_value = isovec::DEFAULT_VARIANT)]
     pub(crate) variant: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print a configuration with every key, its default and its meaning
+    Example,
+    /// Say what is wrong with a configuration, or what it comes to
+    Check(ConfigFile),
+    /// Print all settings, with defaults and the environment, without secrets
+    Show(ConfigFile),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConfigFile {
+    /// The file; by default the one that ISOVEC_CONFIG names, or else the defaults. Variables such as
+    /// ISOVEC__SERVER__LISTEN win over it
+    pub(crate) file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]

@@ -146,6 +146,19 @@ impl Cache {
         found
     }
 
+    /// What the memory tier has of `keys`, if that is all of them; else nothing, and nothing is counted. Never waits.
+    pub(crate) fn memory_all(&self, keys: &[Key]) -> Option<Vec<Arc<Entry>>> {
+        let memory = self.memory.as_ref()?;
+        let found = keys.iter().map(|key| memory.get(key)).collect::<Option<Vec<_>>>()?;
+        self.hits.inc_by(found.len() as u64);
+        Some(found)
+    }
+
+    /// As [`memory`](Self::memory), for a key that was counted already.
+    pub(crate) fn memory_again(&self, key: &Key) -> Option<Arc<Entry>> {
+        self.memory.as_ref()?.get(key)
+    }
+
     /// Puts a vector into the memory tier. Never waits.
     pub(crate) fn remember(&self, key: Key, entry: Arc<Entry>) {
         if let Some(memory) = &self.memory {
