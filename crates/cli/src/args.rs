@@ -41,6 +41,9 @@ pub(crate) enum Command {
     /// Show, check and explain the configuration of the service
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at the tiers of the cache on Redis, or empty them
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Ask a running service whether it can serve: exit code 0 if so, 1 if not
     Health(HealthArgs),
 }
@@ -370,6 +373,52 @@ pub(crate) struct ConfigFile {
     /// The file; by default the one that ISOVEC_CONFIG names, or else the defaults. Variables such as
     /// ISOVEC__SERVER__LISTEN win over it
     pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Say what is in each tier, and how far away it is
+    Stats(CacheStatsArgs),
+    /// Remove isovec's vectors from the tiers; other keys on the servers stay
+    Clear(CacheClearArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CacheStatsArgs {
+    /// The configuration, in YAML; by default the one that ISOVEC_CONFIG names
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CacheClearArgs {
+    /// The configuration, in YAML; by default the one that ISOVEC_CONFIG names
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Only this tier
+    #[arg(long, value_enum)]
+    pub(crate) tier: Option<Tier>,
+    /// Do it without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// A table for people
+    Table,
+    /// One JSON array of objects
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum Tier {
+    Hot,
+    Warm,
+    Cold,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]

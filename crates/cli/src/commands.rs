@@ -1,5 +1,6 @@
 //! One module for each command.
 
+mod cache;
 mod classify;
 mod config;
 mod embed;
@@ -47,6 +48,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         // It has an end in good order of its own.
         Command::Serve(args) => serve::run(&args),
         Command::Config(command) => config::run(command),
+        Command::Cache(command) => cache::run(&context()?, command),
         Command::Health(args) => health::run(&args),
     }
 }

@@ -119,7 +119,7 @@ impl Cache {
     /// `redis` is missing.
     pub(crate) fn new(
         config: &CacheConfig,
-        tiers: &[(RedisTier, RedisConfig)],
+        tiers: &[(RedisTier, &RedisConfig)],
         registry: &mut Registry,
         io: &Handle,
     ) -> Result<Self> {

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use redis::RedisError;
 
 use super::tiers::{Cursor, Names, Node, Server, describe, nodes_of};
-use crate::config::{Config, RedisTier};
+use crate::config::{Config, RedisConfig, RedisTier};
 use crate::{Error, ErrorKind, Result};
 
 /// How many keys are asked for their memory, at most. Those of one model are of one size.
@@ -78,19 +78,13 @@ impl CacheAdmin {
     ///
     /// `InvalidConfig` if an address or a file of certificates cannot be used.
     pub fn new(config: &Config) -> Result<Self> {
-        let configured = [
-            (RedisTier::Hot, &config.redis_hot),
-            (RedisTier::Warm, &config.redis_warm),
-            (RedisTier::Cold, &config.redis_cold),
-        ];
-        let tiers =
-            configured.into_iter().filter_map(|(name, redis)| Some((name, redis.as_ref()?)));
-        let target = |(name, redis)| {
+        let target = |(name, redis): (RedisTier, &RedisConfig)| {
             let server = Server::new(name, redis)?;
             let names = Names::new(&config.cache.key_prefix, name);
             Ok(Target { name, server, names, ttl: redis.ttl })
         };
-        Ok(CacheAdmin { tiers: tiers.map(target).collect::<Result<_>>()? })
+        let tiers = config.redis_tiers().into_iter().map(target);
+        Ok(CacheAdmin { tiers: tiers.collect::<Result<_>>()? })
     }
 
     /// The tiers that the configuration has.

@@ -51,7 +51,8 @@ impl Setup {
         let io = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let io = io.unwrap();
         let mut registry = Registry::with_prefix("isovec");
-        let cache = Cache::new(config, tiers, &mut registry, io.handle()).unwrap();
+        let tiers: Vec<_> = tiers.iter().map(|(tier, redis)| (*tier, redis)).collect();
+        let cache = Cache::new(config, &tiers, &mut registry, io.handle()).unwrap();
         Setup { cache: Arc::new(cache), registry, _io: io }
     }
 

@@ -51,7 +51,7 @@ type Found = Option<(Arc<Entry>, RedisTier)>;
 impl Tiers {
     pub(super) fn start(
         config: &CacheConfig,
-        tiers: &[(RedisTier, RedisConfig)],
+        tiers: &[(RedisTier, &RedisConfig)],
         memory: Option<&Memory>,
         lookups: &Lookups,
         registry: &mut Registry,

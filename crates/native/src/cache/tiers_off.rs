@@ -19,7 +19,7 @@ impl Tiers {
     /// Says that there can be none.
     pub(super) fn start(
         _: &CacheConfig,
-        tiers: &[(RedisTier, RedisConfig)],
+        tiers: &[(RedisTier, &RedisConfig)],
         _: Option<&Memory>,
         _: &Lookups,
         _: &mut Registry,

@@ -42,7 +42,7 @@ pub struct RedisConfig {
     pub cluster: bool,
     /// The name of the master that the sentinels at `addr` know.
     pub sentinel_master: Option<String>,
-    /// A file of certificates (PEM) to trust instead of the machine's.
+    /// A file of certificates (PEM) to trust instead of those that Mozilla trusts.
     pub tls_ca: Option<PathBuf>,
 }
 

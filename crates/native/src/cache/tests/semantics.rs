@@ -303,6 +303,7 @@ fn a_cache_that_is_switched_off() {
 fn an_address_that_is_none_is_refused_at_the_start() {
     let io = Runtime::new().unwrap();
     let tiers = tiers(&["127.0.0.1:1".to_owned(), "redis://:secret@nowhere:port".to_owned()]);
+    let tiers: Vec<_> = tiers.iter().map(|(tier, redis)| (*tier, redis)).collect();
     let error = Cache::new(&patient(), &tiers, &mut Registry::default(), io.handle()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     assert!(error.to_string().starts_with("redis_warm.addr: is no address"), "{error}");
