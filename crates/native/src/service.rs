@@ -391,6 +391,7 @@ impl EmbeddingService {
             inferences: metrics.inferences(),
             batches,
             mean_batch_size: (batches > 0).then(|| batched as f64 / batches as f64),
+            cache: self.inner.pipeline.cache.stats(),
             models: models.iter().map(|m| (m.info.name.clone(), m.info.bytes)).collect(),
         }
     }
