@@ -327,8 +327,8 @@ impl EmbeddingService {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound) if no model is loaded, and the first error of a model, which may be that the
-    /// service is overloaded.
+    /// [`NotFound`](ErrorKind::NotFound) if no model is loaded, [`ShuttingDown`](ErrorKind::ShuttingDown), and the first
+    /// error of a model. A service that is overloaded is ready: it is at work.
     pub async fn ready_async(&self) -> Result<()> {
         self.check_open()?;
         let models = self.inner.models.all();
@@ -339,11 +339,13 @@ impl EmbeddingService {
             let key = Key::of_text(model.info.fingerprint, None, "readiness");
             let timeout = self.inner.config.performance.request_timeout;
             let probe = |_| model.probe();
-            self.inner
-                .pipeline
-                .embed(&model, &[key], probe, false, timeout)
-                .await
-                .map_err(|e| e.context(format_args!("model {:?}", model.info.name)))?;
+            let ran = self.inner.pipeline.embed(&model, &[key], probe, false, timeout).await;
+            match ran {
+                Ok(_) => {}
+                // Full of work is not broken: its workers are running models right now.
+                Err(e) if e.kind() == ErrorKind::Overloaded => {}
+                Err(e) => return Err(e.context(format_args!("model {:?}", model.info.name))),
+            }
         }
         Ok(())
     }
@@ -391,6 +393,7 @@ impl EmbeddingService {
             inferences: metrics.inferences(),
             batches,
             mean_batch_size: (batches > 0).then(|| batched as f64 / batches as f64),
+            cache: self.inner.pipeline.cache.stats(),
             models: models.iter().map(|m| (m.info.name.clone(), m.info.bytes)).collect(),
         }
     }

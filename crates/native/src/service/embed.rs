@@ -186,7 +186,7 @@ impl Pipeline {
             entries.push(entry);
         }
         if !entries.is_empty() {
-            self.cache.set_many(&entries).await;
+            self.cache.set_many(&entries);
         }
     }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::cache::CacheStats;
+
 /// What a service has measured since its start. Every figure is counted or timed; none is assumed.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -32,6 +34,8 @@ pub struct Stats {
     pub batches: u64,
     /// How many inputs they held on average; nothing before the first.
     pub mean_batch_size: Option<f64>,
+    /// What each tier of the cache was asked, and had.
+    pub cache: CacheStats,
     /// The models that are loaded, and the size of their files in bytes.
     pub models: Vec<(String, u64)>,
 }
