@@ -33,8 +33,7 @@ impl Keys {
             return refused("the header Authorization must be \"Bearer KEY\"");
         };
         let presented: [u8; 32] = Sha256::digest(key).into();
-        let known =
-            self.0.iter().fold(Choice::from(0), |known, key| known | key.ct_eq(&presented));
+        let known = self.0.iter().fold(Choice::from(0), |known, key| known | key.ct_eq(&presented));
         if bool::from(known) { Ok(()) } else { refused("the API key is not one that is known") }
     }
 }

@@ -48,7 +48,8 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<App> for Json<T> {
         };
         if !json {
             discard(app, request).await;
-            let message = format!("{essence} is not understood; send Content-Type: application/json");
+            let message =
+                format!("{essence} is not understood; send Content-Type: application/json");
             return Err(ApiError::new(Problem::WrongMediaType, message));
         }
         let Raw { bytes, memory } = read(app, request).await?;

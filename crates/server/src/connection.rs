@@ -40,8 +40,7 @@ pub(crate) async fn run(
 ) {
     // Answers are written in one piece; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
-    let router =
-        router.map_request(|request: hyper::Request<Incoming>| request.map(Body::new));
+    let router = router.map_request(|request: hyper::Request<Incoming>| request.map(Body::new));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(MAX_HEAD);
     let io = Patient { io: TokioIo::new(stream), patience, stalled: None };

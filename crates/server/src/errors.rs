@@ -152,7 +152,9 @@ impl Problem {
         let status = self.status();
         match (self, status) {
             (Problem::InvalidJson | Problem::Panic, _) => {}
-            (_, StatusCode::BAD_REQUEST) => return (StatusCode::UNPROCESSABLE_ENTITY, "Validation"),
+            (_, StatusCode::BAD_REQUEST) => {
+                return (StatusCode::UNPROCESSABLE_ENTITY, "Validation");
+            }
             (Problem::UnknownModel, _) | (_, StatusCode::INTERNAL_SERVER_ERROR) => {
                 return (StatusCode::FAILED_DEPENDENCY, "Backend");
             }

@@ -109,12 +109,14 @@ mod tests {
         let closed = AppState::new(config.clone());
         config.image_embedding.urls = true;
         let open = AppState::new(config);
-        let read = |text: &str, app: &AppState| {
-            match ImageSource::read(Text(text.to_owned()), "input[3]", app) {
-                Ok(ImageSource::Bytes(bytes)) => format!("{bytes:?}"),
-                Ok(ImageSource::Url(url)) => url,
-                Err(error) => error.message().to_owned(),
-            }
+        let read = |text: &str, app: &AppState| match ImageSource::read(
+            Text(text.to_owned()),
+            "input[3]",
+            app,
+        ) {
+            Ok(ImageSource::Bytes(bytes)) => format!("{bytes:?}"),
+            Ok(ImageSource::Url(url)) => url,
+            Err(error) => error.message().to_owned(),
         };
         let cases = [
             ("AQID", "[1, 2, 3]"),

@@ -207,7 +207,8 @@ fn query_model(query: &str) -> Result<Option<String>, ApiError> {
     let mut model = None;
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         if key != "model" || model.is_some() {
-            let message = "beside an image file the address may say ?model=NAME, once, and nothing else";
+            let message =
+                "beside an image file the address may say ?model=NAME, once, and nothing else";
             return Err(ApiError::invalid("model", message));
         }
         model = Some(value.into_owned());

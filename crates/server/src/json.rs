@@ -115,8 +115,14 @@ mod tests {
             ("3", "an integer, expected an object"),
             ("\"SECRET\"", "a string, expected an object"),
             (r#"{"name": null}"#, "name: a null, expected a string"),
-            (r#"{"name": "", "size": "SECRET, expected x"}"#, "size: a string, expected a whole number"),
-            (r#"{"name": "", "size": -1}"#, "size: not a value that is known, expected a whole number"),
+            (
+                r#"{"name": "", "size": "SECRET, expected x"}"#,
+                "size: a string, expected a whole number",
+            ),
+            (
+                r#"{"name": "", "size": -1}"#,
+                "size: not a value that is known, expected a whole number",
+            ),
             (r#"{"name": "", "size": 1.5}"#, "size: a floating point, expected a whole number"),
             (r#"{"name": "", "flag": [1]}"#, "flag: a sequence, expected a boolean"),
             (r#"{"name": "", "list": ["a", {}]}"#, "list[1]: a map, expected a string"),

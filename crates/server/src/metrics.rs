@@ -81,9 +81,7 @@ impl Metrics {
 
     pub(crate) fn answered(&self, route: &str, status: u16, bytes: u64, took: Duration) {
         let route = route.to_owned();
-        self.durations
-            .get_or_create(&Route { route: route.clone() })
-            .observe(took.as_secs_f64());
+        self.durations.get_or_create(&Route { route: route.clone() }).observe(took.as_secs_f64());
         self.requests.get_or_create(&Answered { route, status: status.into() }).inc();
         self.received.inc_by(bytes);
     }

@@ -57,7 +57,8 @@ impl Modify for ApiKey {
     security(()),
 )]
 pub(crate) async fn openapi() -> Response {
-    static DOCUMENT: LazyLock<Option<String>> = LazyLock::new(|| Document::openapi().to_json().ok());
+    static DOCUMENT: LazyLock<Option<String>> =
+        LazyLock::new(|| Document::openapi().to_json().ok());
     let json = HeaderValue::from_static("application/json");
     ([(header::CONTENT_TYPE, json)], DOCUMENT.as_deref().unwrap_or("{}")).into_response()
 }

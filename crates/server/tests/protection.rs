@@ -46,7 +46,8 @@ fn bodies_that_make_no_sense_are_refused() {
     let server = Running::start(mock());
     let json_type = [("content-type", "application/json")];
     let deep = format!("{{\"model\": {}", "[".repeat(200_000));
-    let deep_input = format!("{{\"model\": \"{TEXT}\", \"input\": {}1{}}}", "[".repeat(500), "]".repeat(500));
+    let deep_input =
+        format!("{{\"model\": \"{TEXT}\", \"input\": {}1{}}}", "[".repeat(500), "]".repeat(500));
     let twice = format!("{{\"model\": \"{TEXT}\", \"input\": \"a\", \"model\": \"{TEXT}\"}}");
     let huge = format!("{{\"model\": \"{TEXT}\", \"input\": [{}\"\"]}}", "\"\",".repeat(1_000_000));
     let long_name = format!("{{\"{}\": 1}}", "k".repeat(1_000_000));
@@ -74,13 +75,16 @@ fn bodies_that_make_no_sense_are_refused() {
         failures.check(said.len() < 400, || format!("{name}: {} bytes", said.len()));
     }
     for content_type in [None, Some("text/plain"), Some("application/x-www-form-urlencoded")] {
-        let headers: Vec<_> = content_type.map(|value| ("content-type", value)).into_iter().collect();
+        let headers: Vec<_> =
+            content_type.map(|value| ("content-type", value)).into_iter().collect();
         let reply = server.send("POST", E, &headers, good().as_bytes());
         let error = reply.json()["error"].clone();
         failures.check(reply.status == 415, || format!("{content_type:?}: {error}"));
         failures.check(error["code"] == "unsupported_media_type", || format!("{error}"));
     }
-    for content_type in ["application/json; charset=utf-8", "Application/JSON", "application/vnd.a+json"] {
+    for content_type in
+        ["application/json; charset=utf-8", "Application/JSON", "application/vnd.a+json"]
+    {
         let headers = [("content-type", content_type)];
         let reply = server.send("POST", E, &headers, good().as_bytes());
         failures.check(reply.status == 200, || format!("{content_type}: {}", reply.status));
