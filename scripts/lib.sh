@@ -40,6 +40,35 @@ venv_is_current() {
 }
 mark_venv_current() { requirements_hash >"$VENV/.requirements"; }
 
+# The Python of the tests of the service, with clients and tools that we did not write; prints its path. A venv
+# of its own: that of the reference runtime is rebuilt with every line of its requirements.
+service_python() {
+  local venv="$WORK/service-venv" pinned=tests/service/requirements.txt
+  if ! cmp -s "$pinned" "$venv/.requirements"; then
+    say "making the Python venv $venv"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --requirement "$pinned" >&2
+    cp "$pinned" "$venv/.requirements"
+  fi
+  echo "$venv/bin/python"
+}
+
+# Debian's promtool, without the service that its package starts; prints its path.
+promtool() {
+  local folder="$WORK/prometheus"
+  if [ ! -x "$folder/usr/bin/promtool" ]; then
+    say "unpacking Debian's Prometheus into $folder"
+    local scratch
+    scratch="$(mktemp -d)"
+    (cd "$scratch" && { apt-get download -q prometheus || { apt-get update -q && apt-get download -q prometheus; }; }) >/dev/null 2>&1
+    rm -rf "$folder"
+    dpkg-deb -x "$scratch"/prometheus_*.deb "$folder"
+    rm -rf "$scratch"
+  fi
+  echo "$folder/usr/bin/promtool"
+}
+
 # A cargo tool at a pinned version, in a folder of ours: install_tool NAME VERSION
 install_tool() {
   local root="$WORK/tools"

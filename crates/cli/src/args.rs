@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,6 +36,11 @@ pub(crate) enum Command {
     /// List, fetch and verify models
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Serve embeddings over HTTP, with OpenAI's requests and answers
+    Serve(ServeArgs),
+    /// Show, check and explain the configuration of the service
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Ask a running service whether it can serve: exit code 0 if so, 1 if not
     Health(HealthArgs),
 }
@@ -330,6 +336,16 @@ pub(crate) enum ModelsCommand {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// The configuration, in YAML; without one MiniLM is served on 127.0.0.1:8080
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Listen on this address instead of the configured one; port 0 takes one that is free
+    #[arg(long, short, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct ModelVariant {
     /// The model's name
     #[arg(default_value = "all-MiniLM-L6-v2")]
@@ -337,6 +353,23 @@ pub(crate) struct ModelVariant {
     /// The variant of its weights
     #[arg(long, default_value = isovec::DEFAULT_VARIANT)]
     pub(crate) variant: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print a configuration with every key, its default and its meaning
+    Example,
+    /// Say what is wrong with a configuration, or what it comes to
+    Check(ConfigFile),
+    /// Print all settings, with defaults and the environment, without secrets
+    Show(ConfigFile),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConfigFile {
+    /// The file; by default the one that ISOVEC_CONFIG names, or else the defaults. Variables such as
+    /// ISOVEC__SERVER__LISTEN win over it
+    pub(crate) file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]

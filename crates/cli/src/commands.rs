@@ -1,6 +1,7 @@
 //! One module for each command.
 
 mod classify;
+mod config;
 mod embed;
 mod embed_image;
 mod fuse;
@@ -10,6 +11,7 @@ mod models;
 mod search;
 mod search_images;
 mod search_index;
+mod serve;
 mod similarity;
 
 use isovec::store::{CancelToken, FetchOptions};
@@ -28,35 +30,42 @@ pub(crate) struct Context {
 }
 
 pub(crate) fn run(cli: Cli) -> Result<()> {
-    let cancel = CancelToken::default();
-    let on_signal = cancel.clone();
-    // The first Ctrl-C ends what runs in good order; the second ends the process.
-    ctrlc::set_handler(move || {
-        if on_signal.is_cancelled() {
-            std::process::exit(130);
-        }
-        on_signal.cancel();
-    })
-    .map_err(|e| Error::new(ErrorKind::Io, format!("cannot handle signals: {e}")))?;
-    let context = Context { progress: Progress::new(cli.quiet), cancel };
+    let context = || Context::new(cli.quiet);
     match cli.command {
-        Command::Embed(args) => embed::run(&context, args),
-        Command::Similarity(args) => similarity::run(&context, &args),
-        Command::EmbedImage(args) => embed_image::run(&context, args),
+        Command::Embed(args) => embed::run(&context()?, args),
+        Command::Similarity(args) => similarity::run(&context()?, &args),
+        Command::EmbedImage(args) => embed_image::run(&context()?, args),
         Command::Search(args) => match &args.index {
-            Some(_) => search_index::run(&context, args),
-            None if args.images.is_empty() => search::run(&context, args),
-            None => search_images::run(&context, args),
+            Some(_) => search_index::run(&context()?, args),
+            None if args.images.is_empty() => search::run(&context()?, args),
+            None => search_images::run(&context()?, args),
         },
-        Command::Index(args) => index::run(&context, args),
-        Command::Classify(args) => classify::run(&context, &args),
-        Command::Fuse(command) => fuse::run(&context, command),
-        Command::Models(command) => models::run(&context, command),
+        Command::Index(args) => index::run(&context()?, args),
+        Command::Classify(args) => classify::run(&context()?, &args),
+        Command::Fuse(command) => fuse::run(&context()?, command),
+        Command::Models(command) => models::run(&context()?, command),
+        // It has an end in good order of its own.
+        Command::Serve(args) => serve::run(&args),
+        Command::Config(command) => config::run(command),
         Command::Health(args) => health::run(&args),
     }
 }
 
 impl Context {
+    fn new(quiet: bool) -> Result<Self> {
+        let cancel = CancelToken::default();
+        let on_signal = cancel.clone();
+        // The first Ctrl-C ends what runs in good order; the second ends the process.
+        ctrlc::set_handler(move || {
+            if on_signal.is_cancelled() {
+                std::process::exit(130);
+            }
+            on_signal.cancel();
+        })
+        .map_err(|e| Error::new(ErrorKind::Io, format!("cannot handle signals: {e}")))?;
+        Ok(Context { progress: Progress::new(quiet), cancel })
+    }
+
     fn open_text(&self, args: &ModelArgs) -> Result<TextEmbedder> {
         let mut builder = TextEmbedder::builder(&args.model);
         if let Some(max_tokens) = args.max_tokens {
