@@ -144,7 +144,7 @@ impl EmbeddingService {
         let tiers: Vec<_> = RedisTier::ALL
             .into_iter()
             .zip(tiers)
-            .filter_map(|(tier, redis)| redis.clone().map(|redis| (tier, redis)))
+            .filter_map(|(tier, redis)| redis.as_ref().map(|redis| (tier, redis)))
             .collect();
         let cache = Arc::new(Cache::new(&config.cache, &tiers, &mut registry, io.handle())?);
         let queue = Arc::new(Queue::new(&config));
