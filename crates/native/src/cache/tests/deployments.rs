@@ -245,8 +245,8 @@ fn no_password_is_shown_anywhere() {
     let server = Redis::with(&["--requirepass", "another"]).cli(&["-a", "another"]);
     let mut configs = tiers(&[
         format!("redis://app:{SECRET}@{}", server.addr()),
-        quoting_server(),
-        quoting_server(),
+        format!("redis://{}/?protocol=resp3", quoting_server()),
+        format!("redis://{}/?protocol=resp3", quoting_server()),
     ]);
     for (_, redis) in &mut configs[1..] {
         (redis.username, redis.password) = (Some("app".to_owned()), Some(SECRET.to_owned()));
