@@ -7,425 +7,62 @@ mod support;
 
 use isovec::EmbeddingService;
 use isovec_tests::Failures;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use support::{IMAGE, PNG, PNG_BASE64, Running, TEXT, mock, vector};
-
-/// A request with what must come back.
-struct Case {
-    name: &'static str,
-    path: &'static str,
-    body: Value,
-    status: u16,
-    /// The error's code, or `error_type` with text-embeddings-inference.
-    code: &'static str,
-    /// A part of the error's message.
-    message: &'static str,
-    /// The field that OpenAI's error names.
-    param: Value,
-}
-
-fn refused(
-    name: &'static str,
-    path: &'static str,
-    body: Value,
-    status: u16,
-    code: &'static str,
-    param: impl Into<Value>,
-    message: &'static str,
-) -> Case {
-    Case { name, path, body, status, code, message, param: param.into() }
-}
 
 const E: &str = "/v1/embeddings";
 const I: &str = "/v1/images/embeddings";
 const M: &str = "/v1/multimodal/embeddings";
 
-#[test]
-fn bad_requests_in_openais_words() {
-    let mut config = mock();
-    config.server.max_inputs = 3;
-    let server = Running::start(config);
-    let many = json!({"model": TEXT, "input": ["a", "b", "c", "d"]});
-    let cases = [
-        refused(
-            "no model",
-            E,
-            json!({"input": "a"}),
-            400,
-            "invalid_input",
-            "model",
-            "missing field `model`",
-        ),
-        refused(
-            "no input",
-            E,
-            json!({"model": TEXT}),
-            400,
-            "invalid_input",
-            "input",
-            "missing field `input`",
-        ),
-        refused(
-            "null",
-            E,
-            json!({"model": TEXT, "input": null}),
-            400,
-            "invalid_input",
-            "input",
-            "expected a string or a list of strings",
-        ),
-        refused(
-            "unknown model",
-            E,
-            json!({"model": "gpt", "input": "a"}),
-            404,
-            "model_not_found",
-            "model",
-            "loaded are: all-MiniLM-L6-v2, clip-vit-base-patch32",
-        ),
-        refused(
-            "a model of images",
-            E,
-            json!({"model": IMAGE, "input": "a"}),
-            400,
-            "invalid_input",
-            "model",
-            "POST /v1/images/embeddings",
-        ),
-        refused(
-            "nothing",
-            E,
-            json!({"model": TEXT, "input": []}),
-            400,
-            "invalid_input",
-            "input",
-            "`input` cannot be empty",
-        ),
-        refused(
-            "too many",
-            E,
-            many,
-            400,
-            "invalid_input",
-            "input",
-            "`input` has 4 items; one request may have at most 3",
-        ),
-        refused(
-            "ids",
-            E,
-            json!({"model": TEXT, "input": [1, 2]}),
-            400,
-            "invalid_input",
-            "input[0]",
-            "check_embedding_ctx_length=False",
-        ),
-        refused(
-            "lists of ids",
-            E,
-            json!({"model": TEXT, "input": [[1], [2]]}),
-            400,
-            "invalid_input",
-            "input[0]",
-            "check_embedding_ctx_length=False",
-        ),
-        refused(
-            "mixed",
-            E,
-            json!({"model": TEXT, "input": ["a", null]}),
-            400,
-            "invalid_input",
-            "input[1]",
-            "expected a string",
-        ),
-        refused(
-            "an unknown field",
-            E,
-            json!({"model": TEXT, "input": "a", "dimension": 2}),
-            400,
-            "invalid_input",
-            "dimension",
-            "unknown field `dimension`, expected one of `model`, `input`, `encoding_format`, `dimensions`, `user`, `prompt`",
-        ),
-        refused(
-            "a format",
-            E,
-            json!({"model": TEXT, "input": "a", "encoding_format": "int8"}),
-            400,
-            "invalid_input",
-            "encoding_format",
-            "expected `float` or `base64`",
-        ),
-        refused(
-            "dimensions",
-            E,
-            json!({"model": TEXT, "input": "a", "dimensions": 128}),
-            400,
-            "invalid_input",
-            "dimensions",
-            "it has them of: 384",
-        ),
-        refused(
-            "no dimensions",
-            E,
-            json!({"model": TEXT, "input": "a", "dimensions": 0}),
-            400,
-            "invalid_input",
-            "dimensions",
-            "it has them of: 384",
-        ),
-        refused(
-            "negative dimensions",
-            E,
-            json!({"model": TEXT, "input": "a", "dimensions": -1}),
-            400,
-            "invalid_input",
-            "dimensions",
-            "expected a whole number",
-        ),
-        refused(
-            "a prompt",
-            E,
-            json!({"model": TEXT, "input": "a", "prompt": "query"}),
-            400,
-            "invalid_input",
-            "prompt",
-            "it has: none",
-        ),
-        refused("a list", E, json!([1]), 400, "invalid_input", Value::Null, "expected an object"),
-        refused(
-            "a long text",
-            E,
-            json!({"model": TEXT, "input": "a".repeat(1 << 21)}),
-            413,
-            "too_large",
-            Value::Null,
-            "over the cap of 1048576",
-        ),
-        refused(
-            "no base64",
-            I,
-            json!({"input": "??"}),
-            400,
-            "invalid_image",
-            "input[0]",
-            "neither base64",
-        ),
-        refused("no image", I, json!({"input": "AAAA"}), 400, "unsupported_format", "input[0]", ""),
-        refused(
-            "the second is no image",
-            I,
-            json!({"input": [PNG_BASE64, "AAAA"]}),
-            400,
-            "unsupported_format",
-            "input",
-            "1",
-        ),
-        refused(
-            "an address",
-            I,
-            json!({"input": "https://a.example/b.png"}),
-            400,
-            "invalid_input",
-            "input[0]",
-            "image_embedding.urls",
-        ),
-        refused(
-            "a model of texts",
-            I,
-            json!({"model": TEXT, "input": PNG_BASE64}),
-            400,
-            "invalid_input",
-            "model",
-            "POST /v1/embeddings",
-        ),
-        refused(
-            "neither",
-            M,
-            json!({"input": [{}]}),
-            400,
-            "invalid_input",
-            "input[0]",
-            "neither text nor image",
-        ),
-        refused(
-            "a string",
-            M,
-            json!({"input": ["a"]}),
-            400,
-            "invalid_input",
-            "input[0]",
-            "expected an object with a text, an image, or both",
-        ),
-        refused(
-            "no pairs",
-            M,
-            json!({"input": []}),
-            400,
-            "invalid_input",
-            "input",
-            "cannot be empty",
-        ),
-        refused(
-            "the second image",
-            M,
-            json!({"input": [{"text": "a"}, {"image": "??"}]}),
-            400,
-            "invalid_image",
-            "input[1].image",
-            "neither base64",
-        ),
-        refused(
-            "an unknown image model",
-            M,
-            json!({"image_model": "x", "input": [{"text": "a"}]}),
-            404,
-            "model_not_found",
-            "image_model",
-            "loaded are",
-        ),
-    ];
-    let mut failures = Failures::default();
-    for case in cases {
-        let reply = server.post_json(case.path, &case.body);
-        let (name, error) = (case.name, &reply.json()["error"]);
-        failures.check(reply.status == case.status, || format!("{name}: {} {error}", reply.status));
-        failures.check(error["code"] == case.code, || format!("{name}: code {error}"));
-        failures.check(error["param"] == case.param, || format!("{name}: param {error}"));
-        let message = error["message"].as_str().unwrap_or_default();
-        failures.check(message.contains(case.message), || format!("{name}: message {error}"));
-        let right = error["type"] == "invalid_request_error";
-        failures.check(right, || format!("{name}: type {error}"));
-        failures.check(!reply.header("x-request-id").is_empty(), || format!("{name}: no id"));
-    }
-    failures.report();
+/// A request with the error that must come back.
+#[derive(Deserialize)]
+struct Refused {
+    name: String,
+    path: String,
+    body: Value,
+    status: u16,
+    /// The error's code, or `error_type` with text-embeddings-inference.
+    code: String,
+    /// The field that OpenAI's error names.
+    #[serde(default)]
+    param: Value,
+    /// A part of the error's message.
+    message: String,
+}
+
+/// What is too long for a table.
+fn filled(body: &Value) -> String {
+    body.to_string()
+        .replace("$PNG", PNG_BASE64)
+        .replace("$LONG_TEXT", &"a".repeat(1 << 21))
+        .replace("$LONG", &"word ".repeat(600))
 }
 
 #[test]
-fn bad_requests_in_the_words_of_text_embeddings_inference() {
+fn bad_requests_are_refused_in_the_words_of_who_was_asked() {
     let mut config = mock();
     config.server.max_inputs = 3;
     let server = Running::start(config);
-    let long = "word ".repeat(600);
-    let similarity = |inputs: Value| json!({"inputs": inputs});
-    let cases = [
-        refused("no inputs", "/embed", json!({}), 422, "Validation", (), "missing field `inputs`"),
-        refused(
-            "nothing",
-            "/embed",
-            json!({"inputs": []}),
-            400,
-            "Empty",
-            (),
-            "`inputs` cannot be empty",
-        ),
-        refused(
-            "too many",
-            "/embed",
-            json!({"inputs": ["", "", "", ""]}),
-            413,
-            "Validation",
-            (),
-            "at most 3",
-        ),
-        refused(
-            "ids",
-            "/embed",
-            json!({"inputs": [[1, 2]]}),
-            422,
-            "Validation",
-            (),
-            "token ids are not taken",
-        ),
-        refused(
-            "too long",
-            "/embed",
-            json!({"inputs": ["a", long]}),
-            413,
-            "Validation",
-            (),
-            "`inputs` must have at most 512 tokens, and input 1 has more",
-        ),
-        refused(
-            "from the left",
-            "/embed",
-            json!({"inputs": "a", "truncation_direction": "Left"}),
-            422,
-            "Validation",
-            (),
-            "Left is not served",
-        ),
-        refused(
-            "not scaled",
-            "/embed",
-            json!({"inputs": "a", "normalize": false}),
-            422,
-            "Validation",
-            (),
-            "have length one",
-        ),
-        refused(
-            "a prompt",
-            "/embed",
-            json!({"inputs": "a", "prompt_name": "query"}),
-            422,
-            "Validation",
-            (),
-            "no prompt of this name",
-        ),
-        refused(
-            "dimensions",
-            "/embed",
-            json!({"inputs": "a", "dimensions": 7}),
-            422,
-            "Validation",
-            (),
-            "it has them of: 384",
-        ),
-        refused(
-            "an unknown field",
-            "/embed",
-            json!({"input": "a"}),
-            422,
-            "Validation",
-            (),
-            "unknown field `input`",
-        ),
-        refused(
-            "no sentences",
-            "/similarity",
-            similarity(json!({"source_sentence": "a", "sentences": []})),
-            400,
-            "Empty",
-            (),
-            "`inputs.sentences` cannot be empty",
-        ),
-        refused(
-            "too many sentences",
-            "/similarity",
-            similarity(json!({"source_sentence": "a", "sentences": ["", "", ""]})),
-            413,
-            "Validation",
-            (),
-            "at most 2",
-        ),
-        refused(
-            "no source",
-            "/similarity",
-            similarity(json!({"sentences": ["a"]})),
-            422,
-            "Validation",
-            (),
-            "source_sentence",
-        ),
-    ];
     let mut failures = Failures::default();
-    for case in cases {
-        let reply = server.post_json(case.path, &case.body);
-        let (name, error) = (case.name, reply.json());
-        failures.check(reply.status == case.status, || format!("{name}: {} {error}", reply.status));
-        failures.check(error["error_type"] == case.code, || format!("{name}: {error}"));
-        let message = error["error"].as_str().unwrap_or_default();
-        failures.check(message.contains(case.message), || format!("{name}: {error}"));
+    for line in include_str!("refused.jsonl").lines() {
+        let case: Refused = serde_json::from_str(line).unwrap();
+        let reply = server.post(&case.path, &filled(&case.body));
+        let (name, answer) = (format!("{} {}", case.path, case.name), reply.json());
+        failures
+            .check(reply.status == case.status, || format!("{name}: {} {answer}", reply.status));
+        let (code, message) = if case.path.starts_with("/v1") {
+            let error = &answer["error"];
+            let right = error["type"] == "invalid_request_error" && error["param"] == case.param;
+            failures.check(right, || format!("{name}: {answer}"));
+            (&error["code"], &error["message"])
+        } else {
+            (&answer["error_type"], &answer["error"])
+        };
+        failures.check(*code == case.code, || format!("{name}: code {answer}"));
+        let message = message.as_str().unwrap_or_default();
+        failures.check(message.contains(&case.message), || format!("{name}: message {answer}"));
+        failures.check(!reply.header("x-request-id").is_empty(), || format!("{name}: no id"));
     }
     failures.report();
 }

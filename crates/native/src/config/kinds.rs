@@ -84,9 +84,22 @@ impl Value {
     }
 }
 
-/// A text in double quotes, as YAML and JSON have them.
+/// A text in double quotes, as YAML has them, with what cannot be seen escaped.
 pub(super) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let mut out = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\'' => out.push(c),
+            c if c.escape_debug().len() == 1 => out.push(c),
+            c => out.push_str(&format!("\\U{:08X}", u32::from(c))),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// The start of a text that is too long to be repeated.

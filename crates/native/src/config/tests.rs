@@ -787,14 +787,36 @@ fn yaml_like() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
 }
 
+/// Texts as people would never write them, in the places of texts.
+fn odd_texts() -> impl Strategy<Value = String> {
+    ("\\PC{0,20}|.{0,20}|[\u{0}-\u{ff}]{0,10}", "\\PC{1,20}|.{1,20}").prop_map(|(version, path)| {
+        let model =
+            ModelConfig { version: Some(version), path: Some(path.into()), ..Default::default() };
+        let models = BTreeMap::from([("m".to_owned(), model)]);
+        Config { models, ..Default::default() }.to_yaml()
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn any_text_gives_a_configuration_or_a_typed_error(text in yaml_like()) {
         match Config::from_yaml(&text) {
-            Ok(config) => prop_assert!(config.check().is_ok()),
+            Ok(config) => {
+                prop_assert!(config.check().is_ok());
+                let shown = config.to_yaml();
+                prop_assert!(shown.contains(MASK) || Config::from_yaml(&shown).unwrap() == config);
+            }
             Err(e) => prop_assert_eq!(e.kind(), ErrorKind::InvalidConfig),
+        }
+    }
+
+    #[test]
+    fn any_text_is_shown_so_that_it_can_be_read(shown in odd_texts()) {
+        match Config::from_yaml(&shown) {
+            Ok(config) => prop_assert_eq!(config.to_yaml(), shown),
+            Err(e) => prop_assert!(false, "{}: {}", e, shown),
         }
     }
 
