@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the scripts share. To be sourced from the top of the repository.
 
 # Without it, bash forgets `set -e` inside of $(...).
@@ -20,7 +21,8 @@ say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 need() { command -v "$1" >/dev/null || die "$1 is missing. $2"; }
 
-# A path as the user meant it, who stood in $here.
+# A path as the user meant it, who stood in $here, which the caller sets.
+# shellcheck disable=SC2154
 absolute() { case "$1" in /*) echo "$1" ;; *) echo "$here/$1" ;; esac; }
 
 apt_install() {
@@ -29,6 +31,22 @@ apt_install() {
   command -v apt-get >/dev/null || die "please install: $*"
   $sudo apt-get install -y -q "$@" >/dev/null 2>&1 ||
     { $sudo apt-get update -q >/dev/null && $sudo apt-get install -y -q "$@" >/dev/null; }
+}
+
+# Runs a command during which Debian starts no service of a package that it installs: the tests start servers of
+# their own, on ports of their own. A rule that the machine has already is left alone.
+without_services() {
+  local rule=/usr/sbin/policy-rc.d sudo="" status=0
+  [ "$(id -u)" -eq 0 ] || sudo="sudo"
+  if [ -e "$rule" ] || ! command -v apt-get >/dev/null; then
+    "$@"
+    return
+  fi
+  printf '#!/bin/sh\nexit 101\n' | $sudo tee "$rule" >/dev/null
+  $sudo chmod +x "$rule"
+  "$@" || status=$?
+  $sudo rm -f "$rule"
+  return "$status"
 }
 
 requirements_hash() { sha256sum models/tools/requirements.txt | cut -d' ' -f1; }

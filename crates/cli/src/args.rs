@@ -38,6 +38,14 @@ pub(crate) enum Command {
     Models(ModelsCommand),
     /// Serve embeddings over HTTP, with OpenAI's requests and answers
     Serve(ServeArgs),
+    /// Show, check and explain the configuration of the service
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Look at the tiers of the cache on Redis, or empty them
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Ask a running service whether it can serve: exit code 0 if so, 1 if not
+    Health(HealthArgs),
 }
 
 /// The models that are used where none is named.
@@ -61,6 +69,16 @@ pub(crate) struct ModelArgs {
     /// Use N threads instead of one for each core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct HealthArgs {
+    /// What to ask
+    #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080/health/ready")]
+    pub(crate) url: String,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) timeout: u16,
 }
 
 #[derive(Args, Debug)]
@@ -338,6 +356,69 @@ pub(crate) struct ModelVariant {
     /// The variant of its weights
     #[arg(long, default_value = isovec::DEFAULT_VARIANT)]
     pub(crate) variant: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print a configuration with every key, its default and its meaning
+    Example,
+    /// Say what is wrong with a configuration, or what it comes to
+    Check(ConfigFile),
+    /// Print all settings, with defaults and the environment, without secrets
+    Show(ConfigFile),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConfigFile {
+    /// The file; by default the one that ISOVEC_CONFIG names, or else the defaults. Variables such as
+    /// ISOVEC__SERVER__LISTEN win over it
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Say what is in each tier, and how far away it is
+    Stats(CacheStatsArgs),
+    /// Remove isovec's vectors from the tiers; other keys on the servers stay
+    Clear(CacheClearArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CacheStatsArgs {
+    /// The configuration, in YAML; by default the one that ISOVEC_CONFIG names
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CacheClearArgs {
+    /// The configuration, in YAML; by default the one that ISOVEC_CONFIG names
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Only this tier
+    #[arg(long, value_enum)]
+    pub(crate) tier: Option<Tier>,
+    /// Do it without asking
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// A table for people
+    Table,
+    /// One JSON array of objects
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+pub(crate) enum Tier {
+    Hot,
+    Warm,
+    Cold,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]

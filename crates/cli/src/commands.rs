@@ -1,9 +1,12 @@
 //! One module for each command.
 
+mod cache;
 mod classify;
+mod config;
 mod embed;
 mod embed_image;
 mod fuse;
+mod health;
 mod index;
 mod models;
 mod search;
@@ -44,6 +47,9 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Models(command) => models::run(&context()?, command),
         // It has an end in good order of its own.
         Command::Serve(args) => serve::run(&args),
+        Command::Config(command) => config::run(command),
+        Command::Cache(command) => cache::run(&context()?, command),
+        Command::Health(args) => health::run(&args),
     }
 }
 

@@ -47,6 +47,13 @@ impl Progress {
         bar
     }
 
+    /// A count of what is removed from a tier, whose number is not known before.
+    pub(crate) fn removed(&self, tier: &'static str) -> ProgressBar {
+        let bar = self.bar(0, "{spinner} {msg}: {pos} vectors removed {elapsed}");
+        bar.set_message(tier);
+        bar
+    }
+
     fn bar(&self, total: u64, template: &str) -> ProgressBar {
         let target =
             if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };

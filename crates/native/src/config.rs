@@ -1,14 +1,98 @@
 //! The configuration of the service: every setting, its default and what it may be.
 //!
-//! A configuration is YAML. Unknown keys, wrong types and values out of range are refused, naming the path
-//! of the key and what is allowed.
+//! A configuration is YAML, and every key has a default:
+//!
+//! ```
+//! use isovec::config::Config;
+//!
+//! let config = Config::from_yaml("redis_hot: {addr: 'localhost:6379', ttl: 2h}")?;
+//! assert_eq!(config.redis_hot.map(|tier| tier.ttl.as_secs()), Some(7200));
+//!
+//! let error = Config::from_yaml("server:\n  max_input: 5").unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     "configuration: line 2: server.max_input: unknown key, did you mean max_inputs?"
+//! );
+//! # Ok::<(), isovec::Error>(())
+//! ```
+//!
+//! Unknown keys, keys given twice, wrong types and values out of range are refused, all in one error, which names
+//! the line, the path of the key and what is allowed, and shows no secret.
+//!
+//! | kind of value | written as |
+//! |---|---|
+//! | duration | whole numbers with their units: `100ms`, `90s`, `1h30m`, `7d` (`ns`, `us`, `ms`, `s`, `m`, `h`, `d`) |
+//! | number of bytes | `1048576`, or with a unit: `256MiB` (`B`, `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`) |
+//! | path | as the process finds it: a relative one starts at its working directory |
+//!
+//! # Environment
+//!
+//! [`Config::load`] and [`Config::from_env`] read these variables, which win over the file:
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `ISOVEC_CONFIG` | the file, where the caller names none |
+//! | `ISOVEC__SECTION__KEY` | the key of a section, such as `ISOVEC__REDIS_HOT__ADDR` or `ISOVEC__SERVER__LISTEN` |
+//! | `ISOVEC__MODELS__NAME__KEY` | the key of a model that the file has |
+//!
+//! The items of a list are separated by commas. An empty value means none, where a key may have none. A variable
+//! that names no key is refused as a key of the file would be.
+//!
+//! # Secrets
+//!
+//! `password` and `api_keys` may be given as `password_file` and `api_keys_file` (one key a line), so that a secret
+//! that is mounted as a file is in no configuration and in no environment.
+
+mod address;
+mod cache;
+mod check;
+mod embedding;
+mod env;
+mod keys;
+mod kinds;
+mod models;
+mod read;
+mod redis;
+mod report;
+mod running;
+mod server;
+mod show;
+#[cfg(test)]
+mod tests;
+mod units;
+mod yaml;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+pub use self::cache::{CacheConfig, ValueType};
+pub use self::embedding::{FusionConfig, ImageConfig, TextConfig};
+pub use self::models::ModelConfig;
+pub use self::redis::{RedisConfig, RedisTier};
+pub use self::running::{DevelopmentConfig, PerformanceConfig};
+pub use self::server::{LogFormat, ServerConfig};
+
+use self::keys::Keys;
+use self::read::Reader;
+use self::report::Report;
+use self::yaml::{Section, Value};
+use crate::{Error, ErrorKind, Result};
+
+/// A configuration with every key, its default and its meaning: what `isovec config example` prints.
+pub const EXAMPLE: &str = include_str!("config/example.yaml");
+
+/// The largest file of a configuration, in bytes (1 MiB).
+pub const MAX_CONFIG_BYTES: usize = 1 << 20;
+
+/// What is shown in the place of a secret.
+const MASK: &str = "***";
 
 /// All settings of an [`EmbeddingService`](crate::EmbeddingService) and of `isovec serve`.
+///
+/// The default is a configuration that works: MiniLM, a cache in memory, no Redis.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
@@ -36,349 +120,154 @@ pub struct Config {
     pub server: ServerConfig,
 }
 
-/// A model to be loaded.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct ModelConfig {
-    /// The name of the manifest, where it is another than the one that callers use.
-    pub name: Option<String>,
-    /// A folder with the model (or its `.onnx` file), instead of a name of the manifest.
-    pub path: Option<PathBuf>,
-    /// What it must take: `text`, `image` or `clip-text`. Checked.
-    pub kind: Option<crate::ModelKind>,
-    /// How many dimensions its vectors must have. Checked.
-    pub dimensions: Option<usize>,
-    /// The user's own word for the state of the model. Shown with the model.
-    pub version: Option<String>,
-    /// The weights: `fp32`, `int8`.
-    pub variant: Option<String>,
-    /// Cuts texts after so many tokens; by default what `text_embedding.max_tokens` says, or else the model.
-    pub max_tokens: Option<usize>,
-    /// Whether it is loaded at the start (the default), or by `load_model` when it is needed.
-    pub preload: Option<bool>,
-}
-
-/// `text_embedding`.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct TextConfig {
-    /// The model that is used where a caller names none.
-    pub default_model: Option<String>,
-    /// How many workers may embed texts at once. Default: one for each core.
-    pub worker_count: usize,
-    /// The most texts of one batch.
-    pub batch_size: usize,
-    /// The most tokens of one batch; the text that reaches it closes the batch.
-    pub batch_tokens: usize,
-    /// Cuts texts after so many tokens, special tokens included, where the model reads as many.
-    pub max_tokens: Option<usize>,
-}
-
-/// `image_embedding`.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct ImageConfig {
-    /// The model that is used where a caller names none.
-    pub default_model: Option<String>,
-    /// How many workers may embed images at once. Default: one for each core.
-    pub worker_count: usize,
-    /// The most images of one batch.
-    pub batch_size: usize,
-    /// The longest image file, in bytes.
-    pub max_bytes: usize,
-    /// Whether images may be given by their address. Off by default.
-    pub urls: bool,
-    /// The only hosts that are asked; empty: any public one.
-    pub allowed_hosts: Vec<String>,
-}
-
-/// `fusion`.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct FusionConfig {
-    /// A file that `isovec fuse fit` wrote. Without one the fusion is an untrained projection.
-    pub path: Option<PathBuf>,
-    /// `concat` or `untrained`, where there is no file.
-    pub kind: crate::FusionKind,
-    /// The dimensions of an untrained projection.
-    pub dimensions: usize,
-    /// Its seed.
-    pub seed: u64,
-    /// The weight of the text, from 0 to 1; the image has the rest.
-    pub text_weight: f32,
-}
-
-/// `cache`.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct CacheConfig {
-    /// Whether there is a cache at all.
-    pub enabled: bool,
-    /// The bound of the memory tier in bytes; 0 for none.
-    pub memory_bytes: u64,
-    /// What every key on Redis starts with.
-    pub key_prefix: String,
-    /// How the numbers of vectors are stored on Redis.
-    pub value_type: ValueType,
-    /// The most that all tiers on Redis together may add to a request.
-    pub budget: Duration,
-    /// The share by which lifetimes are spread, so that what was stored together does not end together.
-    pub ttl_jitter: f64,
-    /// The tiers on Redis that new vectors are written to.
-    pub write_to: Vec<RedisTier>,
-    /// After so many failures in a row a tier is left alone.
-    pub breaker_failures: u32,
-    /// For so long, before one request tries it again.
-    pub breaker_cooldown: Duration,
-}
-
-/// How numbers are stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ValueType {
-    /// 32 bits: a hit is the very vector that was computed.
-    #[default]
-    F32,
-    /// 16 bits: half the memory; a hit is rounded to 11 bits of precision.
-    F16,
-}
-
-/// A tier on Redis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum RedisTier {
-    /// `redis_hot`.
-    Hot,
-    /// `redis_warm`.
-    Warm,
-    /// `redis_cold`.
-    Cold,
-}
-
-/// `redis_hot`, `redis_warm`, `redis_cold`.
-///
-/// Debug output shows no secret: the address without its user part, and whether there is a password.
-#[derive(Clone, PartialEq)]
-#[non_exhaustive]
-pub struct RedisConfig {
-    /// `host:port`, or a URL: `redis://`, `rediss://` (TLS) or `unix://`. Of a cluster or of sentinels, some of
-    /// them, separated by commas.
-    pub addr: String,
-    /// How long a vector is kept.
-    pub ttl: Duration,
-    /// The user of Redis's ACL.
-    pub username: Option<String>,
-    /// The password.
-    pub password: Option<String>,
-    /// The number of the database.
-    pub db: Option<i64>,
-    /// Whether `addr` is of a Redis Cluster.
-    pub cluster: bool,
-    /// The name of the master that the sentinels at `addr` know.
-    pub sentinel_master: Option<String>,
-    /// A file of certificates (PEM) to trust instead of the machine's.
-    pub tls_ca: Option<PathBuf>,
-}
-
-/// `performance`.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct PerformanceConfig {
-    /// The most models that are loaded at once.
-    pub model_pool_size: usize,
-    /// The most requests that are worked on at once; those that the memory tier answers do not count.
-    pub max_concurrent_requests: usize,
-    /// How long a worker waits for a batch to fill. 0 by default: waiting makes no vector faster here.
-    pub batch_timeout: Duration,
-    /// The most texts and images that wait for a worker.
-    pub max_queue: usize,
-    /// A request that would have to wait longer than this for a worker is refused at once.
-    pub max_queue_delay: Duration,
-    /// How long a request may take.
-    pub request_timeout: Duration,
-    /// How long a shutdown waits for what is in flight.
-    pub shutdown_timeout: Duration,
-}
-
-/// `development`.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct DevelopmentConfig {
-    /// Vectors are made of a hash of the input instead of a model: for tests of programs around the service.
-    pub mock_mode: bool,
-    /// Log more.
-    pub debug_logging: bool,
-}
-
-/// `server`: what `isovec serve` listens on and what it lets in.
-///
-/// Debug output counts the API keys and shows none.
-#[derive(Clone, PartialEq)]
-#[non_exhaustive]
-pub struct ServerConfig {
-    /// The address to listen on.
-    pub listen: SocketAddr,
-    /// The keys of which a request must carry one, as `Authorization: Bearer KEY`. None: no key is asked for.
-    pub api_keys: Vec<String>,
-    /// The longest body of a request, in bytes.
-    pub max_body_bytes: usize,
-    /// The most texts or images of one request.
-    pub max_inputs: usize,
-    /// The most connections at once.
-    pub max_connections: usize,
-    /// How long a client may take to send the head of a request, and then its body.
-    pub read_timeout: Duration,
-    /// How logs are written.
-    pub log_format: LogFormat,
-}
-
-/// How logs are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-impl Default for TextConfig {
-    fn default() -> Self {
-        TextConfig {
-            default_model: None,
-            worker_count: cores(),
-            batch_size: 32,
-            batch_tokens: 4096,
-            max_tokens: None,
-        }
+impl Config {
+    /// Reads and checks a configuration, without the environment.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig), naming everything that is wrong with it, and
+    /// [`TooLarge`](ErrorKind::TooLarge) over [`MAX_CONFIG_BYTES`].
+    pub fn from_yaml(text: &str) -> Result<Self> {
+        Self::read(Some(text), []).map_err(|e| e.context("configuration"))
     }
-}
 
-impl Default for ImageConfig {
-    fn default() -> Self {
-        ImageConfig {
-            default_model: None,
-            worker_count: cores(),
-            batch_size: 8,
-            max_bytes: crate::limits::MAX_IMAGE_BYTES,
-            urls: false,
-            allowed_hosts: Vec::new(),
-        }
+    /// Reads and checks a file, with the overrides of the process's environment.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`from_yaml`](Self::from_yaml), with the file's name before them;
+    /// [`NotFound`](ErrorKind::NotFound) and [`Io`](ErrorKind::Io) if it cannot be read.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Self::load_with(Some(path.as_ref()), std::env::vars_os())
     }
-}
 
-impl Default for FusionConfig {
-    fn default() -> Self {
-        FusionConfig {
-            path: None,
-            kind: crate::FusionKind::Untrained,
-            dimensions: 768,
-            seed: 0,
-            text_weight: 0.6,
-        }
+    /// Reads and checks the file that `ISOVEC_CONFIG` names, if it names one, with the overrides of the process's
+    /// environment.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`](Self::load).
+    pub fn from_env() -> Result<Self> {
+        Self::load_with(None, std::env::vars_os())
     }
-}
 
-impl Default for CacheConfig {
-    fn default() -> Self {
-        CacheConfig {
-            enabled: true,
-            memory_bytes: 256 << 20,
-            key_prefix: "isovec".to_owned(),
-            value_type: ValueType::F32,
-            budget: Duration::from_millis(50),
-            ttl_jitter: 0.1,
-            write_to: vec![RedisTier::Hot, RedisTier::Warm, RedisTier::Cold],
-            breaker_failures: 5,
-            breaker_cooldown: Duration::from_secs(5),
-        }
-    }
-}
-
-impl Default for PerformanceConfig {
-    fn default() -> Self {
-        PerformanceConfig {
-            model_pool_size: 10,
-            max_concurrent_requests: 100,
-            batch_timeout: Duration::ZERO,
-            max_queue: 4096,
-            max_queue_delay: Duration::from_secs(5),
-            request_timeout: Duration::from_secs(30),
-            shutdown_timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        ServerConfig {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            api_keys: Vec::new(),
-            max_body_bytes: 16 << 20,
-            max_inputs: 1024,
-            max_connections: 1024,
-            read_timeout: Duration::from_secs(30),
-            log_format: LogFormat::Text,
-        }
-    }
-}
-
-impl RedisTier {
-    /// The tiers, first asked first.
-    pub const ALL: [RedisTier; 3] = [RedisTier::Hot, RedisTier::Warm, RedisTier::Cold];
-
-    /// The name: `hot`, `warm`, `cold`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            RedisTier::Hot => "hot",
-            RedisTier::Warm => "warm",
-            RedisTier::Cold => "cold",
+    /// As [`load`](Self::load) or, without a path, as [`from_env`](Self::from_env), with these variables as the
+    /// environment.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`](Self::load).
+    ///
+    /// ```
+    /// use isovec::config::Config;
+    ///
+    /// let variables = [("ISOVEC__PERFORMANCE__MAX_QUEUE", "2000"), ("HOME", "/root")];
+    /// let config = Config::load_with(None, variables.map(|(name, value)| (name.into(), value.into())))?;
+    /// assert_eq!(config.performance.max_queue, 2000);
+    /// # Ok::<(), isovec::Error>(())
+    /// ```
+    pub fn load_with(
+        path: Option<&Path>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self> {
+        let variables: Vec<_> = variables.into_iter().collect();
+        let named =
+            variables.iter().find(|(name, value)| name == "ISOVEC_CONFIG" && !value.is_empty());
+        let named = named.map(|(_, value)| Path::new(value).to_owned());
+        match path.or(named.as_deref()) {
+            None => Self::read(None, variables).map_err(|e| e.context("configuration")),
+            Some(path) => read_file(path).and_then(|text| {
+                Self::read(Some(&text), variables).map_err(|e| e.context(path.display()))
+            }),
         }
     }
 
-    /// How long a vector is kept where the configuration does not say: 1 hour, 24 hours, 7 days.
-    pub fn default_ttl(self) -> Duration {
-        const HOUR: u64 = 60 * 60;
-        Duration::from_secs(match self {
-            RedisTier::Hot => HOUR,
-            RedisTier::Warm => 24 * HOUR,
-            RedisTier::Cold => 7 * 24 * HOUR,
-        })
+    /// Checks the ranges of all values, and what they mean together. What was read was checked; this is for a
+    /// configuration that was put together or changed in code.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig), naming everything that is wrong.
+    pub fn check(&self) -> Result<()> {
+        let mut report = Report::default();
+        check::run(self, &mut report);
+        report.finish().map_err(|e| e.context("configuration"))
     }
-}
 
-impl RedisConfig {
-    /// The server at `addr`, without a user and a password.
-    pub fn new(addr: impl Into<String>, ttl: Duration) -> Self {
-        RedisConfig {
-            addr: addr.into(),
-            ttl,
-            username: None,
-            password: None,
-            db: None,
-            cluster: false,
-            sentinel_master: None,
-            tls_ca: None,
+    /// All settings as YAML, with the defaults of those that were not given and `***` in the place of secrets.
+    pub fn to_yaml(&self) -> String {
+        let mut printer = show::Printer::default();
+        self.clone().visit(&mut printer);
+        printer.finish()
+    }
+
+    /// The tiers on Redis that are configured, first asked first.
+    pub fn redis_tiers(&self) -> Vec<(RedisTier, &RedisConfig)> {
+        let tiers = [&self.redis_hot, &self.redis_warm, &self.redis_cold];
+        let named = RedisTier::ALL.into_iter().zip(tiers);
+        named.filter_map(|(tier, config)| Some((tier, config.as_ref()?))).collect()
+    }
+
+    fn read(
+        text: Option<&str>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self> {
+        let mut root = parse(text.unwrap_or_default())?;
+        let (mut report, mut config) = (Report::default(), Config::default());
+        env::apply(&mut root, variables, &mut report);
+        Reader::run(root, &mut report, |keys| config.visit(keys));
+        check::run(&config, &mut report);
+        report.finish()?;
+        Ok(config)
+    }
+
+    fn visit(&mut self, keys: &mut impl Keys) {
+        keys.table("models", &mut self.models, |keys, model| model.visit(keys));
+        keys.section("text_embedding", |keys| self.text_embedding.visit(keys));
+        keys.section("image_embedding", |keys| self.image_embedding.visit(keys));
+        keys.section("fusion", |keys| self.fusion.visit(keys));
+        keys.section("cache", |keys| self.cache.visit(keys));
+        for (name, tier, config) in [
+            ("redis_hot", RedisTier::Hot, &mut self.redis_hot),
+            ("redis_warm", RedisTier::Warm, &mut self.redis_warm),
+            ("redis_cold", RedisTier::Cold, &mut self.redis_cold),
+        ] {
+            let new = || RedisConfig::new("", tier.default_ttl());
+            keys.optional(name, config, new, |keys, tier| tier.visit(keys));
         }
+        keys.section("performance", |keys| self.performance.visit(keys));
+        keys.section("development", |keys| self.development.visit(keys));
+        keys.section("server", |keys| self.server.visit(keys));
     }
 }
 
-impl std::fmt::Debug for RedisConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RedisConfig").field("ttl", &self.ttl).finish_non_exhaustive()
+fn parse(text: &str) -> Result<Section> {
+    if text.len() > MAX_CONFIG_BYTES {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("{} bytes, over the cap of {MAX_CONFIG_BYTES}", text.len()),
+        ));
+    }
+    let invalid = |message: String| Err(Error::new(ErrorKind::InvalidConfig, message));
+    match yaml::parse(text) {
+        Ok(Value::Section(root)) => Ok(root),
+        Ok(Value::Nothing) => Ok(Section::new()),
+        Ok(other) => invalid(format!("{}, expected sections of keys", other.shape())),
+        Err(e) => match e.line {
+            Some(line) => invalid(format!("line {line}: {}", e.message)),
+            None => invalid(e.message),
+        },
     }
 }
 
-impl std::fmt::Debug for ServerConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServerConfig")
-            .field("listen", &self.listen)
-            .field("api_keys", &format_args!("[{} in all]", self.api_keys.len()))
-            .finish_non_exhaustive()
-    }
+fn read_file(path: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    // One byte more than is allowed shows that there are more.
+    File::open(path)
+        .and_then(|file| file.take(MAX_CONFIG_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|e| crate::folder::cannot_read(path, e))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let message = format!("{}: not UTF-8", path.display());
+        Error::new(ErrorKind::InvalidConfig, message).with_source(e.utf8_error())
+    })
 }

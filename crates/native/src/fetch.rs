@@ -194,6 +194,12 @@ fn cannot_start(why: String) -> Error {
     Error::new(ErrorKind::Io, format!("cannot start a fetch: {why}"))
 }
 
+/// Whether `pattern` is a host or all hosts below one, as [`ImageFetcherBuilder::allow_hosts`] takes them.
+#[cfg(feature = "service")]
+pub(crate) fn is_host_pattern(pattern: &str) -> bool {
+    rules::HostPattern::parse(pattern).is_some()
+}
+
 #[cfg(test)]
 mod tests;
 // What it can answer is there for tests/fetch.rs too.

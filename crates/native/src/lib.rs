@@ -33,10 +33,11 @@
 //! | `ISOVEC_MIRROR` | a base URL to try before the models' own sources |
 //! | `ISOVEC_MODEL_SOURCE` | a local folder to copy models from, before any download |
 //! | `ISOVEC_MODELS` | a manifest of further models, in TOML |
+//! | `ISOVEC_CONFIG`, `ISOVEC__SECTION__KEY` | the configuration of the service: see `config` |
 
 mod batch;
 #[cfg(feature = "service")]
-mod cache;
+pub mod cache;
 mod clip;
 #[cfg(feature = "service")]
 pub mod config;

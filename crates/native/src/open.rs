@@ -135,6 +135,13 @@ pub(crate) struct Files {
 }
 
 impl Files {
+    /// How long they are together.
+    #[cfg(feature = "service")]
+    pub(crate) fn bytes(&self) -> u64 {
+        let tokenizer = self.tokenizer.as_ref().map_or(0, |bytes| bytes.bytes().len());
+        (self.model.bytes().len() + tokenizer) as u64
+    }
+
     /// The tokenizer of a model that reads text.
     pub(crate) fn take_tokenizer(&mut self) -> Result<HashedBytes<'static>> {
         self.tokenizer.take().ok_or_else(|| {

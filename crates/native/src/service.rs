@@ -1,20 +1,101 @@
-//! The service: models, a queue with workers, a cache, metrics.
+//! The service: many callers, models that come and go, a bounded queue before its workers, a cache, and metrics.
+//!
+//! ```no_run
+//! use isovec::config::Config;
+//! use isovec::EmbeddingService;
+//!
+//! let service = EmbeddingService::new(Config::default())?;
+//! let e = service.embed_text("Hello", "all-MiniLM-L6-v2")?;
+//! println!("{} dimensions, {:?}", e.vector().len(), e.source);
+//! service.shutdown()?;
+//! # Ok::<(), isovec::Error>(())
+//! ```
+//!
+//! # What happens when
+//!
+//! - **Many ask for the same vector at once.** One inference is made, and all get its vector. If the caller who came
+//!   first goes away, the others still get it.
+//! - **A caller goes away.** The future that is dropped takes its inputs out of the queue, unless another caller waits
+//!   for them. What a worker has begun, it finishes; the vector is cached.
+//! - **More comes in than can be done.** A request is refused at once, with an error of kind `overloaded` that says
+//!   when to come again: when `performance.max_queue` inputs wait, when the wait would be over
+//!   `performance.max_queue_delay` by the pace that was measured, or when `performance.max_concurrent_requests` are
+//!   worked on. What the memory tier has is served all the same.
+//! - **A model panics, or gives NaN.** The request gets an error, nothing is cached, and the worker lives.
+//! - **A model is unloaded.** Requests that have it are finished; its memory is given back after the last of them.
+//! - **The service shuts down.** It takes no more requests, finishes those in flight within
+//!   `performance.shutdown_timeout`, fails the rest with errors of kind `shutting_down`, and joins its threads.
+//!
+//! # Threads
+//!
+//! As many workers as the greater of the two `worker_count`s, and one thread for connections and timers. Any worker runs any
+//! model, and a model's weights are in memory once. A batch is a handful of inputs that one worker takes at a time;
+//! each input still runs alone, so neighbours never change a vector. Nothing spins while there is nothing to do.
 
+mod embed;
+mod flight;
+mod io;
+mod metrics;
+mod mock;
+mod model;
+mod models;
+mod queue;
 mod request;
 mod served;
+mod stats;
+mod worker;
 
-use std::future::Future;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use prometheus_client::registry::Registry;
 
 pub use request::Request;
 pub use served::{ServedFused, ServedImage, ServedText};
+pub use stats::{Requests, Stats};
 
-use crate::config::{Config, ModelConfig};
-use crate::{Fingerprint, Fusion, ModelKind, ModelSpec, Result};
+use crate::cache::{Cache, Key};
+use crate::config::{Config, ModelConfig, RedisTier};
+use crate::{
+    Error, ErrorKind, Fingerprint, Fusion, FusionKind, FusionWeights, ModelKind, ModelSpec, Result,
+};
+use embed::{Pipeline, Served};
+use flight::Flights;
+use io::Io;
+use metrics::{Metrics, Operation, Outcome};
+use model::{Input, Loaded};
+use models::Models;
+use queue::Queue;
 
-/// Embeddings for many callers at once. Cheap to clone: clones share everything.
-#[derive(Clone, Debug)]
-pub struct EmbeddingService {}
+/// Embeddings for many callers at once: see the [module](self).
+///
+/// Cheap to clone: clones share everything. When the last is dropped, the service ends as by
+/// [`shutdown`](Self::shutdown), without waiting for anything but what its workers have begun.
+#[derive(Clone)]
+pub struct EmbeddingService {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    models: Models,
+    pipeline: Arc<Pipeline>,
+    metrics: Arc<Metrics>,
+    registry: Registry,
+    fusions: Mutex<HashMap<(usize, usize), Arc<Fusion>>>,
+    #[cfg(feature = "image-url")]
+    fetcher: Option<crate::ImageFetcher>,
+    io: Io,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+    open: AtomicBool,
+    /// Requests that are worked on.
+    busy: AtomicUsize,
+    started: Instant,
+}
 
 /// A model that is loaded.
 #[derive(Clone, Debug)]
@@ -32,14 +113,14 @@ pub struct ModelInfo {
     pub fingerprint: Fingerprint,
     /// The weights, where the model has several.
     pub variant: String,
-    /// The size of its files in bytes.
+    /// The size of its files in bytes; 0 for a stand-in, which reads none.
     pub bytes: u64,
     /// The user's own word for the state of the model.
     pub version: Option<String>,
-    /// Whether it is a stand-in whose vectors mean nothing.
+    /// Whether it is a stand-in whose vectors mean nothing (`development.mock_mode`).
     pub mock: bool,
     /// When it was loaded.
-    pub loaded_at: std::time::SystemTime,
+    pub loaded_at: SystemTime,
     /// How long loading took.
     pub load_time: Duration,
     /// The facts of the model.
@@ -47,71 +128,441 @@ pub struct ModelInfo {
 }
 
 impl EmbeddingService {
-    /// Starts the workers and loads the models that the configuration says to load.
-    pub fn new(_config: Config) -> Result<Self> {
-        Ok(EmbeddingService {})
+    /// Starts the workers and loads the models that the configuration says to load: without any, MiniLM.
+    ///
+    /// Redis need not be there: its tiers are used as soon as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a configuration that cannot be; those of
+    /// [`load_model`](Self::load_model), naming the model; [`Io`](ErrorKind::Io) if no thread can be started.
+    pub fn new(config: Config) -> Result<Self> {
+        let io = Io::start()?;
+        let mut registry = Registry::with_prefix("isovec");
+        let metrics = Arc::new(Metrics::register(&mut registry));
+        let tiers = [&config.redis_hot, &config.redis_warm, &config.redis_cold];
+        let tiers: Vec<_> = RedisTier::ALL
+            .into_iter()
+            .zip(tiers)
+            .filter_map(|(tier, redis)| redis.clone().map(|redis| (tier, redis)))
+            .collect();
+        let cache = Arc::new(Cache::new(&config.cache, &tiers, &mut registry, io.handle())?);
+        let queue = Arc::new(Queue::new(&config));
+        let pipeline = Arc::new(Pipeline {
+            queue: Arc::clone(&queue),
+            cache,
+            flights: Arc::new(Flights::default()),
+            io: io.handle().clone(),
+        });
+        let workers = worker::start(&queue, &metrics)?;
+        let inner = Inner {
+            models: Models::new(&config),
+            pipeline,
+            metrics,
+            registry,
+            fusions: Mutex::default(),
+            #[cfg(feature = "image-url")]
+            fetcher: fetcher(&config)?,
+            io,
+            workers: Mutex::new(workers),
+            open: AtomicBool::new(true),
+            busy: AtomicUsize::new(0),
+            started: Instant::now(),
+            config,
+        };
+        let service = EmbeddingService { inner: Arc::new(inner) };
+        for (name, model) in Models::of_config(&service.inner.config) {
+            service.load_model(&name, &model)?;
+        }
+        Ok(service)
     }
 
-    /// Starts a request.
+    /// Starts a request with settings of its own.
     pub fn request(&self) -> Request<'_> {
-        Request { service: self, model: None, image_model: None, prompt: None, timeout: None, cache: true }
+        Request::new(self)
+    }
+
+    /// The vector of one text, by the model of this name.
+    ///
+    /// # Errors
+    ///
+    /// Those of every [`Request`].
+    pub fn embed_text(&self, text: &str, model: &str) -> Result<ServedText> {
+        self.request().model(model).embed_text(text)
+    }
+
+    /// As [`embed_text`](Self::embed_text), to be awaited on any executor.
+    ///
+    /// # Errors
+    ///
+    /// Those of every [`Request`].
+    pub async fn embed_text_async(&self, text: &str, model: &str) -> Result<ServedText> {
+        self.request().model(model).embed_text_async(text).await
+    }
+
+    /// The vectors of `texts`, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Those of every [`Request`]: that of the first text that has no vector.
+    pub fn embed_texts<T: AsRef<str>>(&self, texts: &[T], model: &str) -> Result<Vec<ServedText>> {
+        self.request().model(model).embed_texts(texts)
+    }
+
+    /// As [`embed_texts`](Self::embed_texts), to be awaited on any executor.
+    ///
+    /// # Errors
+    ///
+    /// Those of every [`Request`].
+    pub async fn embed_texts_async<T: AsRef<str>>(
+        &self,
+        texts: &[T],
+        model: &str,
+    ) -> Result<Vec<ServedText>> {
+        self.request().model(model).embed_texts_async(texts).await
+    }
+
+    /// The vector of an image file's bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of every [`Request`].
+    pub fn embed_image_bytes(&self, file: &[u8], model: &str) -> Result<ServedImage> {
+        self.request().model(model).embed_image_bytes(file)
+    }
+
+    /// The vector of the image at a public address.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Request::embed_image_url`].
+    #[cfg(feature = "image-url")]
+    pub fn embed_image_url(&self, url: &str, model: &str) -> Result<ServedImage> {
+        self.request().model(model).embed_image_url(url)
+    }
+
+    /// The fused vector of a text and an image file's bytes, of which one may be missing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Request::embed_multimodal`].
+    pub fn embed_multimodal(
+        &self,
+        text: Option<&str>,
+        image: Option<&[u8]>,
+        text_model: &str,
+        image_model: &str,
+    ) -> Result<ServedFused> {
+        self.request().model(text_model).image_model(image_model).embed_multimodal(text, image)
     }
 
     /// The configuration it was started with.
     pub fn config(&self) -> &Config {
-        unimplemented!()
+        &self.inner.config
     }
 
-    /// Loads a model, which may then be asked for by `name`. Blocks for as long as that takes.
-    pub fn load_model(&self, _name: &str, _config: &ModelConfig) -> Result<ModelInfo> {
-        unimplemented!()
+    /// Loads a model, tries it out, and has it answer to `name` from then on. Blocks for as long as that takes, and
+    /// disturbs no request.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if a model of this name is loaded;
+    /// [`InvalidConfig`](ErrorKind::InvalidConfig) if `performance.model_pool_size` are; those of the embedders'
+    /// builders for what cannot be loaded, [`DimensionMismatch`](ErrorKind::DimensionMismatch) where the
+    /// configuration expects other dimensions; [`ShuttingDown`](ErrorKind::ShuttingDown).
+    pub fn load_model(&self, name: &str, model: &ModelConfig) -> Result<ModelInfo> {
+        self.check_open()?;
+        let info = self.inner.models.load(name, model, &self.inner.config)?;
+        tracing::info!(
+            model = name,
+            dims = info.dims,
+            bytes = info.bytes,
+            seconds = info.load_time.as_secs_f64(),
+            mock = info.mock,
+            "model loaded"
+        );
+        Ok(info)
     }
 
-    /// Takes a model away. Requests that have it already are finished; its memory is given back after the last.
-    pub fn unload_model(&self, _name: &str) -> Result<ModelInfo> {
-        unimplemented!()
+    /// Takes a model away. Requests that have it are finished; its memory is given back after the last.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) if no model of this name is loaded.
+    pub fn unload_model(&self, name: &str) -> Result<ModelInfo> {
+        let info = self.inner.models.unload(name)?;
+        tracing::info!(model = name, "model unloaded");
+        Ok(info)
     }
 
     /// The models that are loaded, by name.
     pub fn models(&self) -> Vec<ModelInfo> {
-        unimplemented!()
+        self.inner.models.all().into_iter().map(|model| model.info.clone()).collect()
     }
 
-    /// The model that answers where none is named: of texts, or of images.
-    pub fn default_model(&self, _kind: ModelKind) -> Option<ModelInfo> {
-        unimplemented!()
+    /// The model that answers where none is named: of images for [`ModelKind::Image`], of texts for the others.
+    pub fn default_model(&self, kind: ModelKind) -> Option<ModelInfo> {
+        self.inner.models.get(None, kind == ModelKind::Image).ok().map(|model| model.info.clone())
     }
 
-    /// The fusion of [`Request::embed_multimodal`] for a text model's and an image model's dimensions.
-    pub fn fusion(&self, _text_dims: usize, _image_dims: usize) -> Result<std::sync::Arc<Fusion>> {
-        unimplemented!()
+    /// The fusion of [`Request::embed_multimodal`] for vectors of these dimensions: the one of `fusion.path`, or else
+    /// one that has learned nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Fusion`]'s constructors, and [`DimensionMismatch`](ErrorKind::DimensionMismatch) for a fusion of
+    /// other dimensions.
+    pub fn fusion(&self, text_dims: usize, image_dims: usize) -> Result<Arc<Fusion>> {
+        // Held while one is made: half a second, once.
+        let mut fusions = self.inner.fusions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fusion) = fusions.get(&(text_dims, image_dims)) {
+            return Ok(Arc::clone(fusion));
+        }
+        let fusion = Arc::new(make_fusion(&self.inner.config, text_dims, image_dims)?);
+        fusions.insert((text_dims, image_dims), Arc::clone(&fusion));
+        Ok(fusion)
     }
 
-    /// Runs a real inference of each loaded model, past the cache: whether the service can serve.
+    /// Runs every loaded model once, past the cache: whether the service can serve.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) if no model is loaded, [`ShuttingDown`](ErrorKind::ShuttingDown), and the first
+    /// error of a model. A service that is overloaded is ready: it is at work.
     pub async fn ready_async(&self) -> Result<()> {
-        unimplemented!()
-    }
-
-    /// All metrics in the text format of Prometheus, without the line that ends it (`# EOF`).
-    pub fn encode_metrics(&self, _out: &mut String) {}
-
-    /// What was measured so far.
-    pub fn stats(&self) -> Stats {
-        unimplemented!()
-    }
-
-    /// Takes no more requests, finishes those that are in flight within `performance.shutdown_timeout`, and joins
-    /// every thread. What could not be finished gets errors of kind `shutting_down`.
-    pub fn shutdown(&self) -> Result<()> {
+        self.check_open()?;
+        let models = self.inner.models.all();
+        if models.is_empty() {
+            return Err(Error::new(ErrorKind::NotFound, "no model is loaded"));
+        }
+        for model in models {
+            let key = Key::of_text(model.info.fingerprint, None, "readiness");
+            let timeout = self.inner.config.performance.request_timeout;
+            let probe = |_| model.probe();
+            let ran = self.inner.pipeline.embed(&model, &[key], probe, false, timeout).await;
+            match ran {
+                Ok(_) => {}
+                // Full of work is not broken: its workers are running models right now.
+                Err(e) if e.kind() == ErrorKind::Overloaded => {}
+                Err(e) => return Err(e.context(format_args!("model {:?}", model.info.name))),
+            }
+        }
         Ok(())
     }
 
-    pub(crate) fn block_on<F: Future>(&self, _future: F) -> F::Output {
-        unimplemented!()
+    /// All metrics in the text format of Prometheus (OpenMetrics), without the line `# EOF` that ends it, so that a
+    /// program can add its own.
+    pub fn encode_metrics(&self, out: &mut String) {
+        let models = self.inner.models.all();
+        let queue = &self.inner.pipeline.queue;
+        self.inner.metrics.now(
+            queue.depth(),
+            queue.workers(),
+            models.len(),
+            models.iter().map(|model| model.info.bytes).sum(),
+        );
+        // Writing to a String does not fail.
+        let _ = prometheus_client::encoding::text::encode_registry(out, &self.inner.registry);
+    }
+
+    /// What was measured since the start.
+    pub fn stats(&self) -> Stats {
+        let metrics = &self.inner.metrics;
+        let requests = |operation| {
+            let succeeded = metrics.ended(operation, Outcome::Success);
+            let mean = metrics.seconds_of(operation) / succeeded as f64;
+            Requests {
+                succeeded,
+                failed: metrics.ended(operation, Outcome::Failure),
+                rejected: metrics.ended(operation, Outcome::Rejected),
+                cancelled: metrics.ended(operation, Outcome::Cancelled),
+                mean_latency: (succeeded > 0).then(|| Duration::from_secs_f64(mean)),
+            }
+        };
+        let (batches, batched) = metrics.batches();
+        let models = self.inner.models.all();
+        Stats {
+            uptime: self.inner.started.elapsed(),
+            text: requests(Operation::Text),
+            image: requests(Operation::Image),
+            multimodal: requests(Operation::Multimodal),
+            in_flight: metrics.in_flight().try_into().unwrap_or_default(),
+            queue_depth: self.inner.pipeline.queue.depth(),
+            expected_queue_delay: self.inner.pipeline.queue.expected_delay(),
+            workers: self.inner.pipeline.queue.workers(),
+            inferences: metrics.inferences(),
+            batches,
+            mean_batch_size: (batches > 0).then(|| batched as f64 / batches as f64),
+            cache: self.inner.pipeline.cache.stats(),
+            models: models.iter().map(|m| (m.info.name.clone(), m.info.bytes)).collect(),
+        }
+    }
+
+    /// Whether it takes requests.
+    pub fn is_open(&self) -> bool {
+        self.inner.open.load(Ordering::Acquire)
+    }
+
+    /// Takes no more requests, finishes those that are in flight within `performance.shutdown_timeout`, and joins
+    /// every thread. What is not done by then gets an error of kind [`ShuttingDown`](ErrorKind::ShuttingDown). Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`](ErrorKind::TimedOut) if requests had to be failed; all the same it is over then.
+    pub fn shutdown(&self) -> Result<()> {
+        self.inner.open.store(false, Ordering::Release);
+        let limit = Instant::now() + self.inner.config.performance.shutdown_timeout;
+        while self.inner.metrics.in_flight() > 0 && Instant::now() < limit {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let failed = self.inner.stop();
+        if failed > 0 {
+            return Err(Error::new(
+                ErrorKind::TimedOut,
+                format!("{failed} inputs were not done in time and were given up"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.is_open() { Ok(()) } else { Err(queue::shutting_down()) }
+    }
+
+    /// The model of this name, or the default one, for texts or for images.
+    fn model(&self, name: Option<&str>, kind: ModelKind) -> Result<Arc<Loaded>> {
+        let images = kind == ModelKind::Image;
+        let model = self.inner.models.get(name, images)?;
+        if (model.info.kind == ModelKind::Image) != images {
+            return Err(model.takes(if images { "no images" } else { "no texts" }));
+        }
+        Ok(model)
+    }
+
+    /// The vectors of inputs, for a request.
+    async fn serve(
+        &self,
+        model: &Arc<Loaded>,
+        keys: &[Key],
+        input: impl Fn(usize) -> Input,
+        cached: bool,
+        timeout: Option<Duration>,
+    ) -> Result<Vec<Served>> {
+        self.check_open()?;
+        let pipeline = &self.inner.pipeline;
+        if cached && let Some(served) = pipeline.remembered(keys) {
+            return Ok(served);
+        }
+        let _busy = self.inner.enter()?;
+        let most = self.inner.config.performance.request_timeout;
+        let timeout = timeout.map_or(most, |timeout| timeout.min(most));
+        pipeline.embed(model, keys, input, cached, timeout).await
+    }
+
+    #[cfg(feature = "image-url")]
+    async fn fetch(&self, url: &str) -> Result<Vec<u8>> {
+        self.check_open()?;
+        let Some(fetcher) = self.inner.fetcher.clone() else {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                "images by address are not allowed here (image_embedding.urls)",
+            ));
+        };
+        let _busy = self.inner.enter()?;
+        let url = url.to_owned();
+        let fetch = self.inner.io.handle().spawn(async move { fetcher.fetch(&url).await });
+        fetch.await.unwrap_or_else(|_| Err(flight::lost()))
     }
 }
 
-/// What was measured since the start.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Stats {}
+impl Inner {
+    /// Counts a request as worked on, unless too many are.
+    fn enter(&self) -> Result<Busy<'_>> {
+        let most = self.config.performance.max_concurrent_requests;
+        let before = self.busy.fetch_add(1, Ordering::AcqRel);
+        let busy = Busy(&self.busy);
+        if before >= most {
+            let detail = format!("{most} requests are worked on already");
+            return Err(queue::overloaded(&detail, self.pipeline.queue.expected_delay()));
+        }
+        Ok(busy)
+    }
+
+    /// Ends all threads; how many inputs were given up.
+    fn stop(&self) -> usize {
+        self.open.store(false, Ordering::Release);
+        self.pipeline.queue.close();
+        let jobs = self.pipeline.queue.drain();
+        let wanted = jobs.iter().filter(|job| !job.landing.is_abandoned()).count();
+        embed::fail(jobs, queue::shutting_down());
+        let workers =
+            std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        for worker in workers {
+            // Its panics were contained; there is nothing to learn from an error here.
+            let _ = worker.join();
+        }
+        self.io.stop();
+        wanted
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A request that is worked on.
+struct Busy<'a>(&'a AtomicUsize);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(feature = "image-url")]
+fn fetcher(config: &Config) -> Result<Option<crate::ImageFetcher>> {
+    let images = &config.image_embedding;
+    if !images.urls {
+        return Ok(None);
+    }
+    let mut builder = crate::ImageFetcher::builder().max_bytes(images.max_bytes);
+    if !images.allowed_hosts.is_empty() {
+        builder = builder.allow_hosts(images.allowed_hosts.iter().cloned());
+    }
+    builder.build().map(Some).map_err(|e| e.context("image_embedding.allowed_hosts"))
+}
+
+fn make_fusion(config: &Config, text_dims: usize, image_dims: usize) -> Result<Fusion> {
+    let settings = &config.fusion;
+    if let Some(path) = &settings.path {
+        let bytes = std::fs::read(path).map_err(|e| crate::folder::cannot_read(path, e))?;
+        return Fusion::from_safetensors(&bytes).map_err(|e| e.context(path.display()));
+    }
+    let weights =
+        FusionWeights::new(f64::from(settings.text_weight), f64::from(1.0 - settings.text_weight))?;
+    match settings.kind {
+        FusionKind::Concat => Fusion::concat(text_dims, image_dims, weights),
+        FusionKind::Untrained => {
+            Fusion::untrained(text_dims, image_dims, settings.dimensions, settings.seed, weights)
+        }
+        kind => Err(Error::new(
+            ErrorKind::InvalidConfig,
+            format!("fusion: a {kind} fusion needs a file (fusion.path)"),
+        )),
+    }
+}
+
+impl fmt::Debug for EmbeddingService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddingService")
+            .field("open", &self.is_open())
+            .field("models", &self.inner.models.all().len())
+            .field("queue", &self.inner.pipeline.queue)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

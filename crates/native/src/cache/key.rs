@@ -29,8 +29,8 @@ impl Key {
         Key { fingerprint, input: hash.finalize().into() }
     }
 
-    /// Of an image file's bytes, wherever they came from.
-    pub(crate) fn of_image(fingerprint: Fingerprint, sha256: &[u8; 32]) -> Self {
+    /// Of an image file by the sha256 of its bytes (in hexadecimal digits), wherever they came from.
+    pub(crate) fn of_image(fingerprint: Fingerprint, sha256: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"image");
         hash.update(sha256);

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::cache::{Entry, Source};
-use crate::{Fingerprint, ImageFormat};
+use crate::cache::{Entry, Facts, Source};
+use crate::{Fingerprint, HashedBytes, ImageFormat};
 
 /// The vector of one text, from the service.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ServedText {
-    pub(super) entry: Arc<Entry>,
+    entry: Arc<Entry>,
     /// How many tokens the model read, special tokens included.
     pub tokens: usize,
     /// Whether the text was longer than `max_tokens`, so that its end was not read.
@@ -21,6 +21,15 @@ pub struct ServedText {
 }
 
 impl ServedText {
+    pub(super) fn new(entry: Arc<Entry>, source: Source, fingerprint: Fingerprint) -> Self {
+        let (tokens, truncated) = match entry.facts {
+            Facts::Text { tokens, truncated } => (tokens as usize, truncated),
+            // Keys of texts and of images never meet.
+            Facts::Image { .. } => (0, false),
+        };
+        ServedText { entry, tokens, truncated, fingerprint, source }
+    }
+
     /// The vector.
     pub fn vector(&self) -> &[f32] {
         &self.entry.vector
@@ -31,7 +40,7 @@ impl ServedText {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ServedImage {
-    pub(super) entry: Arc<Entry>,
+    entry: Arc<Entry>,
     /// The width in pixels.
     pub width: usize,
     /// The height in pixels.
@@ -49,6 +58,21 @@ pub struct ServedImage {
 }
 
 impl ServedImage {
+    pub(super) fn new(
+        entry: Arc<Entry>,
+        source: Source,
+        fingerprint: Fingerprint,
+        file: &HashedBytes<'_>,
+    ) -> Self {
+        let (width, height, format) = match entry.facts {
+            Facts::Image { width, height, format } => (width as usize, height as usize, format),
+            // Keys of texts and of images never meet.
+            Facts::Text { .. } => (0, 0, ImageFormat::Png),
+        };
+        let (bytes, sha256) = (file.bytes().len(), file.sha256().to_owned());
+        ServedImage { entry, width, height, format, bytes, sha256, fingerprint, source }
+    }
+
     /// The vector.
     pub fn vector(&self) -> &[f32] {
         &self.entry.vector
