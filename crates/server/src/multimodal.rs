@@ -119,7 +119,7 @@ pub(crate) struct FusionInfo {
 /// Each pair of a text and an image becomes one vector, in one space with those of texts alone and of images
 /// alone. `fusion` says how, and whether that was ever trained.
 #[utoipa::path(
-    post, path = "/v1/multimodal/embeddings", tag = "Embeddings",
+    post, path = "/v1/multimodal/embeddings", operation_id = "embed_pairs", tag = "Embeddings",
     request_body = MultimodalRequest,
     responses(
         (
