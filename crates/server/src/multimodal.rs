@@ -147,7 +147,9 @@ pub(crate) async fn embeddings(
         models::choose(service, Wanted::Texts, "text_model", request.text_model.as_deref())?;
     let image_model =
         models::choose(service, Wanted::Images, "image_model", request.image_model.as_deref())?;
-    let fusion = service.fusion(text_model.dims, image_model.dims)?;
+    // Made the first time, which takes half a second.
+    let (maker, dims) = (service.clone(), (text_model.dims, image_model.dims));
+    let fusion = body::offload(body::LONG, move || maker.fusion(dims.0, dims.1)).await??;
     let List(pairs) = request.input;
     inputs::check_count("input", pairs.len(), app.config.server.max_inputs)?;
     let pairs = read(&app, pairs).await?;
