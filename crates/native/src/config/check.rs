@@ -158,7 +158,8 @@ fn redis_tier(path: &str, redis: &RedisConfig, report: &mut Report) {
     if schemes.contains(&"unix") && (*cluster || is_sentinel) {
         refuse("addr", "a socket of this machine is neither of a cluster nor of a sentinel");
     }
-    if password.is_some() && address::has_password(addr) {
+    // Those of an address with a sentinel_master are the sentinels' own.
+    if password.is_some() && address::has_password(addr) && !is_sentinel {
         refuse("password", "addr has a password too, expected one of the two");
     }
     if *cluster && db.is_some_and(|db| db != 0) {
