@@ -56,17 +56,24 @@ venv_is_current() {
 }
 mark_venv_current() { requirements_hash >"$VENV/.requirements"; }
 
-# The Python of the tests of the service, with clients and tools that we did not write; prints its path. A venv
-# of its own: that of the reference runtime is rebuilt with every line of its requirements.
-service_python() {
-  local venv="$WORK/service-venv" pinned=tests/service/requirements.txt
-  if ! cmp -s "$pinned" "$venv/.requirements"; then
+# A Python venv of ours with the packages that a file pins, made anew when the file changes; prints its folder.
+pinned_venv() { # name, requirements
+  local venv="$WORK/$1"
+  if ! cmp -s "$2" "$venv/.requirements"; then
     say "making the Python venv $venv"
     rm -rf "$venv"
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --requirement "$pinned" >&2
-    cp "$pinned" "$venv/.requirements"
+    "$venv/bin/pip" install --quiet --requirement "$2" >&2
+    cp "$2" "$venv/.requirements"
   fi
+  echo "$venv"
+}
+
+# The Python of the tests of the service, with clients and tools that we did not write; prints its path. A venv
+# of its own: that of the reference runtime is rebuilt with every line of its requirements.
+service_python() {
+  local venv
+  venv="$(pinned_venv service-venv tests/service/requirements.txt)"
   echo "$venv/bin/python"
 }
 

@@ -60,11 +60,11 @@ serves() {
   [ "$(redis-cli -p "$cold" dbsize)" -gt 0 ]
 }
 
-prometheus() {
+watched() {
   mkdir "$scratch/prometheus"
   cp deploy/prometheus/alerts.yaml "$scratch/prometheus/"
   sed "s/isovec:8080/127.0.0.1:$http/; s/: 15s/: 1s/" deploy/prometheus/prometheus.yaml >"$scratch/prometheus/config.yaml"
-  start "$prometheus/usr/bin/prometheus" --config.file "$scratch/prometheus/config.yaml" \
+  start "$prometheus" --config.file "$scratch/prometheus/config.yaml" \
     --storage.tsdb.path "$scratch/prometheus/data" --web.listen-address "127.0.0.1:$watch" \
     >"$scratch/prometheus/log" 2>&1
   wait_for 20 curl -fsS -o /dev/null "http://127.0.0.1:$watch/-/ready"
@@ -92,6 +92,6 @@ check_service() {
   check "three tiers of Redis" tiers
   check "the image serves with compose.yaml's configuration" serves
   check "dashboard and alerts ask for what the service exports" metrics
-  check "a Prometheus that scrapes it answers every query of the dashboard" prometheus
+  check "a Prometheus that scrapes it answers every query of the dashboard" watched
   check "it stops when told" stops
 }
