@@ -86,10 +86,7 @@ fn models(config: &Config, report: &mut Report) {
             report.add(format!("{path}.max_tokens"), "a model of images reads no text");
         }
     }
-    let (at_start, most) = (
-        config.models.values().filter(|model| model.is_preloaded()).count(),
-        config.performance.model_pool_size,
-    );
+    let (at_start, most) = (config.models_at_start().len(), config.performance.model_pool_size);
     if at_start > most {
         report.add(
             "performance.model_pool_size",

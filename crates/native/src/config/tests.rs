@@ -114,6 +114,21 @@ fn good_configurations() {
     }
 }
 
+#[test]
+fn what_is_loaded_at_the_start() {
+    for (text, expected) in [
+        ("", "all-MiniLM-L6-v2"),
+        ("text_embedding: {default_model: e5}", "e5"),
+        ("image_embedding: {default_model: clip}", "all-MiniLM-L6-v2 clip"),
+        ("models: {a: , b: {preload: false}, c: {preload: true}}", "a c"),
+        ("models: {a: {preload: false}}", ""),
+    ] {
+        let names: Vec<_> =
+            Config::from_yaml(text).unwrap().models_at_start().into_keys().collect();
+        assert_eq!(names.join(" "), expected, "{text}");
+    }
+}
+
 /// Each with all of the text of its error.
 #[test]
 fn bad_configurations() {
