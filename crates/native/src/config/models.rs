@@ -74,9 +74,4 @@ impl ModelConfig {
         keys.key("max_tokens", Optional(whole(3..=limits::MAX_TOKENS)), &mut self.max_tokens);
         keys.key("preload", Optional(Flag), &mut self.preload);
     }
-
-    /// Whether it is loaded at the start.
-    pub(super) fn is_preloaded(&self) -> bool {
-        self.preload.unwrap_or(true)
-    }
 }
