@@ -59,7 +59,7 @@ pub use served::{ServedFused, ServedImage, ServedText};
 pub use stats::{Requests, Stats};
 
 use crate::cache::{Cache, Key};
-use crate::config::{Config, ModelConfig, RedisTier};
+use crate::config::{Config, ModelConfig};
 use crate::{
     Error, ErrorKind, Fingerprint, Fusion, FusionKind, FusionWeights, ModelKind, ModelSpec, Result,
 };
@@ -140,12 +140,7 @@ impl EmbeddingService {
         let io = Io::start()?;
         let mut registry = Registry::with_prefix("isovec");
         let metrics = Arc::new(Metrics::register(&mut registry));
-        let tiers = [&config.redis_hot, &config.redis_warm, &config.redis_cold];
-        let tiers: Vec<_> = RedisTier::ALL
-            .into_iter()
-            .zip(tiers)
-            .filter_map(|(tier, redis)| redis.clone().map(|redis| (tier, redis)))
-            .collect();
+        let tiers = config.redis_tiers();
         let cache = Arc::new(Cache::new(&config.cache, &tiers, &mut registry, io.handle())?);
         let queue = Arc::new(Queue::new(&config));
         let pipeline = Arc::new(Pipeline {

@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::errors::{ApiError, Problem};
-use crate::json;
+use crate::json::{self, Object};
 use crate::state::App;
 
 /// From this length on, work on a body leaves the threads that answer others.
@@ -53,7 +53,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<App> for Json<T> {
             return Err(ApiError::new(Problem::WrongMediaType, message));
         }
         let Raw { bytes, memory } = read(app, request).await?;
-        let value = offload(bytes.len(), move || json::parse(&bytes)).await??;
+        let Object(value) = offload(bytes.len(), move || json::parse(&bytes)).await??;
         Ok(Json { value, memory })
     }
 }

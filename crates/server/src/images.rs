@@ -23,7 +23,7 @@ const FETCHES: usize = 8;
 
 /// Images to embed.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object")]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ImagesRequest {
     /// The name of a model of images that is loaded; by default the configured one.
     #[schema(example = "clip-vit-base-patch32")]

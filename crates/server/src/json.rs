@@ -1,13 +1,40 @@
 //! JSON to requests, with errors that name the field, and repeat nothing of what a user sent but the
 //! names of fields.
 
-use serde::de::DeserializeOwned;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 
 use crate::errors::{ApiError, Problem};
 
 /// The longest name of a field that an error repeats.
 const NAME: usize = 64;
+
+/// A JSON object, and nothing else: by itself, serde reads a list of a struct's values too.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(entries)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
 
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
@@ -90,7 +117,7 @@ mod tests {
     use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]
-    #[serde(deny_unknown_fields, expecting = "an object")]
+    #[serde(deny_unknown_fields)]
     #[expect(dead_code, reason = "only the errors are looked at")]
     struct Sample {
         name: String,
@@ -110,7 +137,8 @@ mod tests {
     #[test]
     fn errors_name_the_field_and_repeat_no_value() {
         let long = format!(r#"{{"name": "", "{}": 1}}"#, "k".repeat(1000));
-        let cases: [(&str, &str); 15] = [
+        let cases: [(&str, &str); 16] = [
+            (r#"["a", 1]"#, "a sequence, expected an object"),
             ("{}", "missing field `name`"),
             ("3", "an integer, expected an object"),
             ("\"SECRET\"", "a string, expected an object"),
@@ -140,7 +168,7 @@ mod tests {
             (&long, &format!("unknown field `{}…`", "k".repeat(NAME))),
         ];
         for (body, expected) in cases {
-            let error = parse::<Sample>(body.as_bytes()).unwrap_err();
+            let error = parse::<Object<Sample>>(body.as_bytes()).err().unwrap();
             assert!(error.message().contains(expected), "{body}: {}", error.message());
             assert!(!error.message().contains("SECRET"), "{}", error.message());
         }
@@ -151,7 +179,7 @@ mod tests {
         let deep = "[".repeat(100_000);
         let cases: [&[u8]; 4] = [b"", b"\xff\xfe", b"{\"name\": \"\xff\"}", deep.as_bytes()];
         for body in cases {
-            let response = parse::<Sample>(body).unwrap_err().render(Style::OpenAi, "id");
+            let response = parse::<Object<Sample>>(body).err().unwrap().render(Style::OpenAi, "id");
             assert_eq!(response.status(), 400, "{:?}", &body[..body.len().min(20)]);
         }
     }

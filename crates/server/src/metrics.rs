@@ -40,6 +40,7 @@ pub(crate) struct Metrics {
     requests: Family<Answered, Counter>,
     durations: Family<Route, Histogram, fn() -> Histogram>,
     received: Counter<u64, AtomicU64>,
+    bodies: Gauge,
     pub(crate) in_flight: Gauge,
     pub(crate) connections: Gauge,
 }
@@ -68,6 +69,13 @@ impl Metrics {
             Unit::Bytes,
             received.clone(),
         );
+        let bodies = Gauge::default();
+        registry.register_with_unit(
+            "request_bodies_held",
+            "Memory that bodies take now",
+            Unit::Bytes,
+            bodies.clone(),
+        );
         let in_flight = Gauge::default();
         registry.register(
             "requests_in_flight",
@@ -76,7 +84,7 @@ impl Metrics {
         );
         let connections = Gauge::default();
         registry.register("connections", "Connections that are open", connections.clone());
-        Metrics { registry, requests, durations, received, in_flight, connections }
+        Metrics { registry, requests, durations, received, bodies, in_flight, connections }
     }
 
     pub(crate) fn answered(&self, route: &str, status: u16, bytes: u64, took: Duration) {
@@ -99,6 +107,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
     if let Ok(service) = app.service() {
         service.encode_metrics(&mut text);
     }
+    app.metrics.bodies.set(i64::try_from(app.bodies_held()).unwrap_or(i64::MAX));
     // A String takes whatever is written to it.
     let _ = encode_registry(&mut text, &app.metrics.registry);
     let _ = encode_eof(&mut text);

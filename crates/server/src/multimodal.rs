@@ -15,6 +15,7 @@ use crate::body::{self, Json};
 use crate::errors::{ApiError, ErrorResponse};
 use crate::image_source::ImageSource;
 use crate::inputs::{self, List, Text};
+use crate::json::Object;
 use crate::models::{self, Wanted};
 use crate::openai::Usage;
 use crate::state::App;
@@ -25,7 +26,7 @@ const AT_ONCE: usize = 8;
 
 /// Texts with images to embed.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object")]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"input": [{"text": "a red car"}]}))]
 pub(crate) struct MultimodalRequest {
     /// The name of a model of texts that is loaded; by default the configured one.
@@ -34,14 +35,14 @@ pub(crate) struct MultimodalRequest {
     image_model: Option<String>,
     /// Texts, images, or both together.
     #[schema(value_type = Vec<Pair>, min_items = 1)]
-    input: List<Pair>,
+    input: List<Object<Pair>>,
     /// How vectors are written.
     encoding_format: Option<EncodingFormat>,
 }
 
 /// A text, an image, or both.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object with a text, an image, or both")]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Pair {
     /// The text.
     #[schema(value_type = Option<String>)]
@@ -197,10 +198,10 @@ pub(crate) async fn embeddings(
 type Sources = Vec<(Option<Text>, Option<ImageSource>)>;
 
 /// The images are decoded where it keeps nobody waiting.
-async fn read(app: &App, pairs: Vec<Pair>) -> Result<Sources, ApiError> {
-    let length = pairs.iter().filter_map(|pair| Some(pair.image.as_ref()?.0.len())).sum();
+async fn read(app: &App, pairs: Vec<Object<Pair>>) -> Result<Sources, ApiError> {
+    let length = pairs.iter().filter_map(|Object(pair)| Some(pair.image.as_ref()?.0.len())).sum();
     let state = app.clone();
-    let read = move |(index, pair): (usize, Pair)| {
+    let read = move |(index, Object(pair)): (usize, Object<Pair>)| {
         let param = format!("input[{index}]");
         if pair.text.is_none() && pair.image.is_none() {
             return Err(ApiError::invalid(&param, format!("{param} has neither text nor image")));

@@ -15,7 +15,7 @@ use crate::vectors::{Cut, EncodingFormat, Vector};
 
 /// Texts to embed.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object")]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"model": "all-MiniLM-L6-v2", "input": ["a red car", "ein rotes Auto"]}))]
 pub(crate) struct EmbeddingsRequest {
     /// The name of a model that is loaded.

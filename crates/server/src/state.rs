@@ -29,18 +29,21 @@ pub(crate) struct AppState {
     pub(crate) readiness: Readiness,
     /// A permit for each byte that bodies may take together.
     pub(crate) bodies: Arc<Semaphore>,
+    bodies_cap: usize,
 }
 
 impl AppState {
     pub(crate) fn new(config: Config) -> App {
-        let bodies = config.server.max_body_bytes.saturating_mul(LONGEST_BODIES);
+        let bodies_cap = config.server.max_body_bytes.saturating_mul(LONGEST_BODIES);
+        let bodies_cap = bodies_cap.min(Semaphore::MAX_PERMITS);
         Arc::new(AppState {
             service: OnceLock::new(),
             draining: AtomicBool::new(false),
             keys: Keys::new(&config.server.api_keys),
             metrics: Metrics::new(),
             readiness: Readiness::default(),
-            bodies: Arc::new(Semaphore::new(bodies.min(Semaphore::MAX_PERMITS))),
+            bodies: Arc::new(Semaphore::new(bodies_cap)),
+            bodies_cap,
             config,
         })
     }
@@ -56,6 +59,11 @@ impl AppState {
             ApiError::new(Problem::Loading, "the models are being loaded")
                 .retry_after(Duration::from_secs(1))
         })
+    }
+
+    /// How many bytes bodies take now.
+    pub(crate) fn bodies_held(&self) -> usize {
+        self.bodies_cap.saturating_sub(self.bodies.available_permits())
     }
 
     /// From now on each answer closes its connection, and the service is not ready.

@@ -13,13 +13,14 @@ use crate::answer::{Answer, Facts};
 use crate::body::Json;
 use crate::errors::{ApiError, Problem, TeiErrorResponse};
 use crate::inputs::{self, List, Text, Texts};
+use crate::json::Object;
 use crate::models::{self, Wanted};
 use crate::state::App;
 use crate::vectors::Cut;
 
 /// Texts to embed, with the default text model.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object")]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"inputs": ["What is Deep Learning?"], "truncate": true}))]
 pub(crate) struct EmbedRequest {
     /// One text or many.
@@ -57,16 +58,18 @@ pub(crate) struct EmbedResponse(Vec<Vec<f32>>);
 
 /// A text, and others to compare with it.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object")]
+#[serde(deny_unknown_fields)]
 pub(crate) struct SimilarityRequest {
-    inputs: SimilarityInput,
+    #[schema(value_type = SimilarityInput)]
+    inputs: Object<SimilarityInput>,
     /// How they are embedded.
-    parameters: Option<SimilarityParameters>,
+    #[schema(value_type = Option<SimilarityParameters>)]
+    parameters: Option<Object<SimilarityParameters>>,
 }
 
 /// What is compared.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object")]
+#[serde(deny_unknown_fields)]
 pub(crate) struct SimilarityInput {
     /// The text that the others are compared with.
     #[schema(value_type = String, example = "a red car")]
@@ -78,7 +81,7 @@ pub(crate) struct SimilarityInput {
 
 /// As of `/embed`.
 #[derive(Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, expecting = "an object")]
+#[serde(deny_unknown_fields)]
 pub(crate) struct SimilarityParameters {
     /// As of `/embed`.
     #[schema(default = false)]
@@ -261,13 +264,13 @@ pub(crate) async fn similarity(
     Json { value: request, memory }: Json<SimilarityRequest>,
 ) -> Result<Answer<SimilarityResponse>, ApiError> {
     let model = models::choose(app.service()?, Wanted::Texts, "model", None)?;
-    let parameters = request.parameters.unwrap_or_default();
+    let parameters = request.parameters.map(|Object(parameters)| parameters).unwrap_or_default();
     let settings = Settings::new(
         parameters.truncate,
         parameters.truncation_direction,
         parameters.prompt_name.as_deref(),
     )?;
-    let SimilarityInput { source_sentence, sentences: List(sentences) } = request.inputs;
+    let Object(SimilarityInput { source_sentence, sentences: List(sentences) }) = request.inputs;
     // The source counts too.
     let most = app.config.server.max_inputs.saturating_sub(1);
     inputs::check_count("inputs.sentences", sentences.len(), most)?;

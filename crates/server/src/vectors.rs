@@ -2,12 +2,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use isovec::service::ModelInfo;
 use isovec::vector::l2_normalize;
 use serde::{Deserialize, Serialize, Serializer};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, SchemaType, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::errors::ApiError;
-use isovec::service::ModelInfo;
 
 /// How the numbers of a vector are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -21,21 +23,20 @@ pub(crate) enum EncodingFormat {
 }
 
 /// A vector, as a list of numbers or as base64.
-#[derive(Debug, ToSchema)]
-#[schema(value_type = EncodedVector)]
+#[derive(Debug)]
 pub(crate) struct Vector {
     numbers: Vec<f32>,
     format: EncodingFormat,
 }
 
-/// For the OpenAPI document.
-#[derive(ToSchema)]
-#[schema(as = Vector)]
-#[expect(dead_code, reason = "it is only described")]
-pub(crate) enum EncodedVector {
-    Numbers(Vec<f32>),
-    Base64(String),
+impl PartialSchema for Vector {
+    fn schema() -> RefOr<Schema> {
+        let base64 = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+        OneOfBuilder::new().item(Vec::<f32>::schema()).item(base64).into()
+    }
 }
+
+impl ToSchema for Vector {}
 
 impl Vector {
     pub(crate) fn new(numbers: Vec<f32>, format: EncodingFormat) -> Self {

@@ -6,8 +6,8 @@ use moka::sync::Cache;
 
 use super::{Entry, Key};
 
-/// What an entry takes beside its numbers: the key (twice), the facts, counters of references, and moka's own
-/// records. Measured with 384 dimensions: see `an_entry_is_weighed_right`.
+/// What an entry takes beside its numbers. For keys and records of its own moka took 373 bytes per entry (resident
+/// memory over 100,000 of them); the rest is the facts, counters of references and what an allocator adds.
 const OVERHEAD: u32 = 512;
 
 /// Vectors in this process, bounded in bytes. What is used most stays longest (TinyLFU).

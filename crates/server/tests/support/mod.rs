@@ -93,9 +93,14 @@ impl Running {
         self.stop.take();
     }
 
-    /// Waits for its end.
+    /// Asks it to end, and waits for that.
     pub(crate) fn end(&mut self) -> Result<()> {
         self.begin_stop();
+        self.ended()
+    }
+
+    /// Waits for it to end by itself.
+    pub(crate) fn ended(&mut self) -> Result<()> {
         self.thread.take().map_or(Ok(()), |thread| thread.join().unwrap())
     }
 

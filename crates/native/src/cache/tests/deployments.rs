@@ -1,5 +1,7 @@
 //! The ways in which Redis is run.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::Mutex;
 
 use super::redis_server::make_certificates;
@@ -157,15 +159,15 @@ fn a_cluster_that_loses_a_node_still_answers_for_the_others() {
 }
 
 fn sentinel(master: &Redis) -> Redis {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.keep().join("sentinel.conf");
+    let mut sentinel = Redis::absent(&["DIR/sentinel.conf", "--sentinel"]);
     let lines = format!(
         "sentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 500\n\
          sentinel failover-timeout main 3000\n",
         master.port()
     );
-    std::fs::write(&file, lines).unwrap();
-    Redis::with(&[file.to_str().unwrap(), "--sentinel"])
+    std::fs::write(format!("{}/sentinel.conf", sentinel.dir()), lines).unwrap();
+    sentinel.launch();
+    sentinel
 }
 
 #[test]
@@ -200,7 +202,7 @@ fn sentinels_name_the_master_and_the_next_one() {
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
-impl std::io::Write for Log {
+impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -209,6 +211,29 @@ impl std::io::Write for Log {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+/// A server that understands nothing, and says what it did not understand: old ones do so with `HELLO` and `AUTH`.
+fn quoting_server() -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(length @ 1..) = client.read(&mut buffer) {
+                    let asked = String::from_utf8_lossy(&buffer[..length]);
+                    let words: Vec<&str> = asked.split_whitespace().collect();
+                    let refusal = format!("-ERR unknown command, {}\r\n", words.join(" "));
+                    // One for each command that may have come.
+                    if client.write_all(refusal.repeat(4).as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    addr
 }
 
 #[test]
@@ -220,28 +245,28 @@ fn no_password_is_shown_anywhere() {
     let server = Redis::with(&["--requirepass", "another"]).cli(&["-a", "another"]);
     let mut configs = tiers(&[
         format!("redis://app:{SECRET}@{}", server.addr()),
-        server.addr(),
-        format!("redis://:{SECRET}@127.0.0.1:1"),
+        format!("redis://{}/?protocol=resp3", quoting_server()),
+        format!("redis://{}/?protocol=resp3", quoting_server()),
     ]);
-    configs[1].1.password = Some(SECRET.to_owned());
-    let config = CacheConfig { budget: Duration::from_millis(50), ..patient() };
-    let setup = Setup::new(&config, &configs);
-    wait_until("all have failed", || {
-        let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
-        RedisTier::ALL.iter().all(|tier| {
-            log.lines().any(|l| {
-                l.contains("cannot connect") && l.contains(&format!("tier=\"{}\"", tier.as_str()))
-            })
-        })
-    });
+    for (_, redis) in &mut configs[1..] {
+        (redis.username, redis.password) = (Some("app".to_owned()), Some(SECRET.to_owned()));
+    }
+    configs[2].1.cluster = true;
+    let setup = Setup::new(&CacheConfig::default(), &configs);
+    let logged = || String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    for tier in RedisTier::ALL {
+        let (what, tier) = ("cannot connect", format!("tier=\"{}\"", tier.as_str()));
+        wait_until("all have failed", || {
+            logged().lines().any(|line| line.contains(what) && line.contains(&tier))
+        });
+    }
     setup.found(&keys(3));
-    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
     let shown = [
         format!("{:?}", setup.cache),
         format!("{configs:?}"),
         setup.metrics(),
         serde_json::to_string(&setup.cache.stats()).unwrap(),
-        log,
+        logged(),
     ];
     for text in shown {
         assert!(!text.contains(SECRET), "{text}");

@@ -238,7 +238,7 @@ fn models_and_stand_ins_do_not_meet() {
 fn images_keep_their_facts() {
     let server = Redis::start();
     let setup = Setup::connected(&patient(), &tiers(&[server.addr()]));
-    let key = Key::of_image(Fingerprint::mock("images", DIMS), &[7; 32]);
+    let key = Key::of_image(Fingerprint::mock("images", DIMS), &"07".repeat(32));
     let facts = Facts::Image { width: 640, height: 480, format: ImageFormat::WebP };
     let entry = Arc::new(Entry { facts, ..right(&key) });
     setup.cache.set_many(&[(key, Arc::clone(&entry))]);

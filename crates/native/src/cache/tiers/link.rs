@@ -1,6 +1,6 @@
 //! Keeps a connection to one server, in the background.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -79,9 +79,20 @@ impl Link {
         Some((Number(current.number), current.connection.clone()?))
     }
 
-    /// Gives a connection up: it was lost, or it is `suspected` to lead nowhere.
-    pub(super) fn give_up(&self, number: Number, suspected: bool) {
-        let mut current = self.shared.lock();
+    /// Gives a connection up that was lost. One to a cluster is several, and mends itself.
+    pub(super) fn lost(&self, number: Number) {
+        let current = self.shared.lock();
+        if matches!(current.connection, Some(Connection::Single(_))) {
+            self.give_up(current, number, false);
+        }
+    }
+
+    /// Gives a connection up that seems to lead nowhere.
+    pub(super) fn suspect(&self, number: Number) {
+        self.give_up(self.shared.lock(), number, true);
+    }
+
+    fn give_up(&self, mut current: MutexGuard<'_, Current>, number: Number, suspected: bool) {
         if current.number == number.0 && current.connection.take().is_some() {
             current.suspected = suspected;
             drop(current);
@@ -97,7 +108,7 @@ impl Drop for Link {
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Current> {
+    fn lock(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -122,8 +133,12 @@ async fn keep_connected(
         match server.connect().await {
             Ok(connection) => {
                 let suspected = shared.put(connection);
-                report(if suspected { Event::Replaced } else { Event::Connected });
-                tracing::info!(tier, "the cache is connected to Redis");
+                if suspected {
+                    report(Event::Replaced);
+                } else {
+                    report(Event::Connected);
+                    tracing::info!(tier, "the cache is connected to Redis");
+                }
                 failing = false;
                 let since = Instant::now();
                 shared.given_up.notified().await;

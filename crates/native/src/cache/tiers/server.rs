@@ -12,6 +12,8 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
     RedisConnectionInfo, RedisResult, TlsCertificates, TlsMode,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::sync::Mutex;
 use tokio::time;
 
@@ -73,10 +75,10 @@ impl Server {
         if tls != 0 && tls != nodes.len() {
             return wrong("addr", "either all addresses are rediss:// or none");
         }
-        let certificates = certificates(config).map_err(|e| e.context(field("tls_ca")))?;
-        if tls == 0 && certificates.root_cert.is_some() {
+        if tls == 0 && config.tls_ca.is_some() {
             return wrong("tls_ca", "needs an address that starts with rediss://");
         }
+        let certificates = certificates(config).map_err(|e| e.context(field("tls_ca")))?;
         if tls != 0 {
             install_cryptography();
         }
@@ -172,14 +174,19 @@ fn is_tls(node: &ConnectionInfo) -> bool {
 }
 
 fn certificates(config: &RedisConfig) -> Result<TlsCertificates> {
-    let root_cert = match &config.tls_ca {
-        Some(path) => Some(std::fs::read(path).map_err(|e| {
-            Error::new(ErrorKind::InvalidConfig, format!("cannot read {}: {e}", path.display()))
-                .with_source(e)
-        })?),
-        None => None,
+    let Some(path) = &config.tls_ca else {
+        return Ok(TlsCertificates { client_tls: None, root_cert: None });
     };
-    Ok(TlsCertificates { client_tls: None, root_cert })
+    let wrong = |what: String| Error::new(ErrorKind::InvalidConfig, what);
+    let pem = std::fs::read(path)
+        .map_err(|e| wrong(format!("cannot read {}: {e}", path.display())).with_source(e))?;
+    // A file without any would trust nobody, and every connection would fail for a reason that is hard to see.
+    match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
+        Ok(certificates) if !certificates.is_empty() => {
+            Ok(TlsCertificates { client_tls: None, root_cert: Some(pem) })
+        }
+        _ => Err(wrong(format!("{} has no certificates in PEM", path.display()))),
+    }
 }
 
 /// The client library takes the process's cryptography. Where the application has chosen none, it is ours.
@@ -358,6 +365,12 @@ mod tests {
                 "rediss://a",
                 |c| c.tls_ca = Some("/nowhere".into()),
                 "redis_hot.tls_ca: cannot read",
+            ),
+            (
+                "no certificates in it",
+                "rediss://a",
+                |c| c.tls_ca = Some("/dev/null".into()),
+                "redis_hot.tls_ca: /dev/null has no certificates",
             ),
             (
                 "certificates and no TLS",

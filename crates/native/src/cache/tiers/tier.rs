@@ -116,10 +116,10 @@ impl Tier {
         let start = Instant::now();
         let got = wire::get(&mut connection, &names, until).await;
         self.meters.seconds.observe(start.elapsed().as_secs_f64());
-        let failure = got.iter().find_map(|got| match got {
+        let failure = wire::worst(got.iter().map(|got| match got {
             Got::Failed(failure) => Some(failure),
             _ => None,
-        });
+        }));
         self.learn("read", &self.guards.reads, &self.meters.reads, number, failure);
         Some(got)
     }
@@ -179,10 +179,10 @@ impl Tier {
         let values = values.iter().map(|(name, value, millis)| (&**name, &**value, *millis));
         let until = time::Instant::now() + WRITE_TIMEOUT;
         let answers = wire::set(&mut connection, values, until).await;
-        let failures: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
-        self.meters.failed.inc_by(failures.len() as u64);
-        self.meters.stored.inc_by((entries.len() - failures.len()) as u64);
-        let failure = failures.first().copied();
+        let failed = answers.iter().filter(|answer| answer.is_err()).count();
+        self.meters.failed.inc_by(failed as u64);
+        self.meters.stored.inc_by((entries.len() - failed) as u64);
+        let failure = wire::worst(answers.iter().map(|answer| answer.as_ref().err()));
         self.learn("write", &self.guards.writes, &self.meters.writes, number, failure);
     }
 
@@ -215,11 +215,11 @@ impl Tier {
             );
         }
         if *failure == Failure::Lost {
-            self.link.give_up(number, false);
+            self.link.lost(number);
         } else if matches!(change, Change::Opened | Change::Reopened)
             && failure.is_of_the_connection()
         {
-            self.link.give_up(number, true);
+            self.link.suspect(number);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The two round trips: get many, set many.
 
+use std::error::Error as _;
 use std::future::Future;
 
 use futures_util::future::join_all;
@@ -62,12 +63,24 @@ impl From<&RedisError> for Failure {
 /// What of an error may be shown. Never the whole text of a server's: it may quote a password that it did not
 /// understand.
 pub(in crate::cache) fn describe(error: &RedisError) -> String {
-    match error.code() {
-        Some(code) => format!("Redis answers {code}"),
+    match (error.code(), error.source()) {
+        (Some(code), _) => format!("Redis answers {code}"),
         // Of the operating system, or of TLS.
-        None if error.is_io_error() => error.to_string(),
-        None => error.category().to_owned(),
+        (None, Some(source)) if error.is_io_error() => source.to_string(),
+        (None, _) => error.category().to_owned(),
     }
+}
+
+/// What of the answers to one round trip speaks against the server. What costs time always does; what fails at once
+/// does if nothing was answered: a cluster that has lost a node is still of use.
+pub(super) fn worst<'a>(
+    answers: impl Iterator<Item = Option<&'a Failure>> + Clone,
+) -> Option<&'a Failure> {
+    let failures = answers.clone().flatten();
+    let late = failures.clone().find(|failure| **failure == Failure::Late);
+    late.or_else(|| {
+        if answers.clone().all(|answer| answer.is_some()) { failures.clone().next() } else { None }
+    })
 }
 
 /// The values at `names`, in one round trip.
@@ -145,5 +158,24 @@ async fn in_time<T>(
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(Failure::from(&error)),
         Err(_) => Err(Failure::Late),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_speaks_against_a_server() {
+        let (late, lost) = (Failure::Late, Failure::Lost);
+        let cases = [
+            ("all is well", vec![None, None], None),
+            ("one key of a dead node", vec![None, Some(&lost)], None),
+            ("all are lost", vec![Some(&lost), Some(&lost)], Some(&lost)),
+            ("one that took too long", vec![None, Some(&lost), Some(&late)], Some(&late)),
+        ];
+        for (name, answers, expected) in cases {
+            assert_eq!(worst(answers.into_iter()), expected, "{name}");
+        }
     }
 }

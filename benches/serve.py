@@ -1,0 +1,264 @@
+"""Loads `isovec serve` with oha, a load generator, and prints what came of it: requests per second and latencies at 1, 8
+and 64 connections, computed and cached, and what happens at ten times the capacity.
+
+Run by scripts/bench_serve, which installs what is needed."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import io
+import json
+import os
+import platform
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from datetime import date
+from pathlib import Path
+
+CONNECTIONS = (1, 8, 64)
+# About as many tokens as a question that is searched for.
+TEXT = "how do I get my money back for an order that never arrived"
+
+
+def main() -> None:
+    arguments = parse()
+    result = {"machine": machine(), "text_tokens": None, "rows": []}
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(arguments, Path(folder))
+        for name, config, redis in (
+            ("computed", {"cache": {"enabled": False}}, False),
+            ("memory hit", {}, False),
+            ("Redis hit", {"cache": {"memory_bytes": 0}}, True),
+        ):
+            result["rows"] += bench.throughput(name, config, redis)
+        result["batches"] = bench.batches()
+        result["overload"] = bench.overload()
+    print(table(result))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    if arguments.svg:
+        from plot_serve import plot
+
+        arguments.svg.write_text(plot(result))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--isovec", type=Path, required=True, help="the program")
+    parser.add_argument("--oha", type=Path, required=True)
+    parser.add_argument("--seconds", type=int, default=15, help="for each row")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--svg", type=Path)
+    return parser.parse_args()
+
+
+class Bench:
+    def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
+        self.isovec, self.oha = arguments.isovec, arguments.oha
+        self.seconds, self.folder = arguments.seconds, folder
+
+    def throughput(self, name: str, config: dict, redis: bool) -> list[dict]:
+        rows = []
+        with contextlib.ExitStack() as stack:
+            if redis:
+                config = config | {"redis_hot": {"addr": stack.enter_context(redis_server(self.folder))}}
+            service = stack.enter_context(self.service(config))
+            body = self.body({"model": "all-MiniLM-L6-v2", "input": TEXT})
+            for connections in CONNECTIONS:
+                self.load(service, body, connections, 2)
+                before = service.cpu_seconds()
+                measured = self.load(service, body, connections, self.seconds)
+                rows.append(
+                    {
+                        "name": name,
+                        "connections": connections,
+                        "requests_per_second": measured["summary"]["requestsPerSec"],
+                        "p50_ms": measured["latencyPercentiles"]["p50"] * 1e3,
+                        "p99_ms": measured["latencyPercentiles"]["p99"] * 1e3,
+                        "cpu_seconds_per_1000": 1e3
+                        * (service.cpu_seconds() - before)
+                        / max(1, measured["statusCodeDistribution"].get("200", 0)),
+                        "resident_mib": service.resident_mib(),
+                        "statuses": measured["statusCodeDistribution"],
+                    }
+                )
+                say(rows[-1])
+        return rows
+
+    def batches(self) -> dict:
+        """Texts a second in requests of 32."""
+        with self.service({"cache": {"enabled": False}}) as service:
+            body = self.body({"model": "all-MiniLM-L6-v2", "input": [f"{i} {TEXT}" for i in range(32)]})
+            self.load(service, body, 4, 2)
+            before = service.cpu_seconds()
+            measured = self.load(service, body, 4, self.seconds)
+            texts = 32 * measured["statusCodeDistribution"].get("200", 0)
+            spent = service.cpu_seconds() - before
+        return {
+            "texts_per_second": 32 * measured["summary"]["requestsPerSec"],
+            "p50_ms": measured["latencyPercentiles"]["p50"] * 1e3,
+            "cpu_seconds_per_million_texts": 1e6 * spent / max(1, texts),
+        }
+
+    def overload(self) -> dict:
+        """Ten times the capacity, whose requests come when they come, not when others are answered."""
+        # One worker: the other core is the load generator's, and the server's for saying no.
+        workers = {"text_embedding": {"worker_count": 1}, "image_embedding": {"worker_count": 1}}
+        body = self.body({"model": "all-MiniLM-L6-v2", "input": TEXT})
+        with self.service(workers | {"cache": {"enabled": False}}) as service:
+            self.load(service, body, 1, 2)
+            alone = self.requests(service, body, ["-c", "1"])
+            capacity = len(alone) / self.seconds
+        unloaded = percentile([took for took, _ in alone], 99)
+        delay = {"performance": {"max_queue_delay": f"{max(1, int(unloaded / 2))}ms"}}
+        with self.service(workers | delay | {"cache": {"enabled": False}}) as service:
+            self.load(service, body, 1, 2)
+            flood = self.requests(service, body, ["-c", "64", "-q", str(int(10 * capacity)), "--latency-correction"])
+        accepted = [took for took, status in flood if status == 200]
+        rejected = [took for took, status in flood if status == 429]
+        result = {
+            "capacity_per_second": capacity,
+            "asked_per_second": len(flood) / self.seconds,
+            "accepted_per_second": len(accepted) / self.seconds,
+            "rejected": len(rejected),
+            "others": len(flood) - len(accepted) - len(rejected),
+            "unloaded_p50_ms": percentile([took for took, _ in alone], 50),
+            "unloaded_p99_ms": unloaded,
+            "accepted_p50_ms": percentile(accepted, 50),
+            "accepted_p99_ms": percentile(accepted, 99),
+            "rejected_p50_ms": percentile(rejected, 50),
+            "rejected_p99_ms": percentile(rejected, 99),
+            "max_queue_delay": delay["performance"]["max_queue_delay"],
+        }
+        say(result)
+        return result
+
+    def body(self, content: dict) -> Path:
+        path = self.folder / "body.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    def load(self, service: Service, body: Path, connections: int, seconds: int) -> dict:
+        return json.loads(self.run(service, body, ["-c", str(connections)], seconds, "json"))
+
+    def requests(self, service: Service, body: Path, how: list[str]) -> list[tuple[float, int]]:
+        """Milliseconds and status of every request."""
+        rows = csv.DictReader(io.StringIO(self.run(service, body, how, self.seconds, "csv")))
+        return [(float(row["request-duration"]) * 1e3, int(row["status"])) for row in rows if row["status"]]
+
+    def run(self, service: Service, body: Path, how: list[str], seconds: int, form: str) -> str:
+        command = [self.oha, "--no-tui", "--output-format", form, "-z", f"{seconds}s", *how, "-m", "POST"]
+        command += ["-T", "application/json", "-D", body, f"{service.url}/v1/embeddings"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def service(self, config: dict) -> contextlib.AbstractContextManager[Service]:
+        return Service.running(self.isovec, config, self.folder)
+
+
+class Service:
+    def __init__(self, process: subprocess.Popen, url: str) -> None:
+        self.process, self.url = process, url
+
+    @staticmethod
+    @contextlib.contextmanager
+    def running(isovec: Path, config: dict, folder: Path):
+        port = free_port()
+        file = folder / "isovec.yaml"
+        # JSON is YAML.
+        file.write_text(json.dumps(config | {"server": {"listen": f"127.0.0.1:{port}"}}))
+        log = (folder / "isovec.log").open("w")
+        process = subprocess.Popen([isovec, "serve", "--config", file], stderr=log)
+        service = Service(process, f"http://127.0.0.1:{port}")
+        try:
+            service.wait()
+            yield service
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+
+    def wait(self) -> None:
+        for _ in range(600):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/health/ready", timeout=5):
+                return
+            time.sleep(0.1)
+        raise SystemExit("the service does not become ready")
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident_mib(self) -> float:
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+        raise SystemExit("no VmRSS")
+
+
+@contextlib.contextmanager
+def redis_server(folder: Path):
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--save", "", "--dir", folder, "--logfile", "redis.log"]
+    process = subprocess.Popen(command)
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.05)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def percentile(values: list[float], p: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * p / 100))] if ordered else float("nan")
+
+
+def machine() -> dict:
+    cpu = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.processor(),
+    )
+    return {"cpu": cpu, "cores": os.cpu_count(), "date": date.today().isoformat()}
+
+
+def say(row: dict) -> None:
+    print(json.dumps(row), flush=True)
+
+
+def table(result: dict) -> str:
+    out = ["", "| | connections | requests/s | p50 | p99 | CPU time for 1,000 |", "|---|---:|---:|---:|---:|---:|"]
+    for row in result["rows"]:
+        out.append(
+            f'| {row["name"]} | {row["connections"]} | {row["requests_per_second"]:,.0f} | {row["p50_ms"]:.2f} ms '
+            f'| {row["p99_ms"]:.2f} ms | {row["cpu_seconds_per_1000"]:.2f} s |'
+        )
+    batches, over = result["batches"], result["overload"]
+    out += [
+        "",
+        f'In requests of 32 texts: {batches["texts_per_second"]:,.0f} texts/s, '
+        f'{batches["cpu_seconds_per_million_texts"] / 3600:.1f} hours of CPU time for a million.',
+        "",
+        f'At {over["asked_per_second"]:,.0f} requests/s, of which {over["capacity_per_second"]:,.0f} can be done: '
+        f'{over["accepted_per_second"]:,.0f} accepted, p99 {over["accepted_p99_ms"]:.1f} ms '
+        f'(unloaded {over["unloaded_p99_ms"]:.1f} ms); the others got 429, p50 {over["rejected_p50_ms"]:.2f} ms, '
+        f'p99 {over["rejected_p99_ms"]:.2f} ms; {over["others"]} anything else.',
+    ]
+    return "\n".join(out)
+
+
+if __name__ == "__main__":
+    main()
