@@ -131,14 +131,11 @@ fn a_first_caller_who_leaves_takes_nothing_from_the_others() {
     let mut first = Box::pin(request.embed_text_async("shared"));
     begin(&mut first);
     gate.arrived(1);
-    let second = std::thread::spawn({
-        let service = service.clone();
-        move || service.embed_text("shared", "m")
-    });
-    eventually("the second asks", || service.stats().in_flight == 2);
+    let mut second = Box::pin(request.embed_text_async("shared"));
+    begin(&mut second);
     drop(first);
     gate.open();
-    assert_eq!(second.join().unwrap().unwrap().vector(), &*entry("shared").vector);
+    assert_eq!(block_on(second).unwrap().vector(), &*entry("shared").vector);
     assert_eq!(runs.load(Ordering::SeqCst), 1);
     assert_eq!(service.stats().text.cancelled, 1);
 }
@@ -271,7 +268,8 @@ fn shutting_down_finishes_what_is_in_flight() {
             std::thread::spawn(move || service.embed_text(&format!("text {i}"), "m"))
         })
         .collect();
-    eventually("all wait", || service.stats().in_flight == 4);
+    gate.arrived(1);
+    eventually("the others wait", || service.stats().queue_depth == 3);
     let ending = std::thread::spawn({
         let service = service.clone();
         move || service.shutdown()
@@ -299,7 +297,8 @@ fn shutting_down_gives_up_after_its_bound() {
             std::thread::spawn(move || service.embed_text(&format!("text {i}"), "m"))
         })
         .collect();
-    eventually("all wait", || service.stats().in_flight == 3);
+    gate.arrived(1);
+    eventually("the others wait", || service.stats().queue_depth == 2);
     let ending = std::thread::spawn({
         let service = service.clone();
         move || service.shutdown()
@@ -320,6 +319,7 @@ fn images_leave_a_worker_to_texts() {
     let mut config = Config::default();
     config.text_embedding.worker_count = 2;
     config.image_embedding.worker_count = 1;
+    config.image_embedding.batch_size = 1;
     config.development.mock_mode = true;
     let queue = Queue::new(&config);
     assert_eq!(queue.workers(), 2);
