@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Asks a running service for vectors, and holds them to those that `isovec embed` printed; then sends requests
-that it must refuse.   requests.py URL TEXTS VECTORS     TEXTS: a JSON list; VECTORS: what was printed, JSON lines"""
+that it must refuse.   embeddings.py URL TEXTS VECTORS     TEXTS: a JSON list; VECTORS: what was printed, JSON lines"""
 
 import json
 import sys
