@@ -167,8 +167,12 @@ def test_a_client_that_goes_away_takes_its_work_along(start):
 def test_metrics_are_what_prometheus_expects(mock):
     mock.post("/v1/embeddings", {"model": MODEL, "input": ["a", "b"]})
     mock.post("/v1/embeddings", {"model": MODEL, "input": ["a"]})
-    text = mock.get("/metrics")[2]
+    text = mock.get("/metrics")[2].decode()
+    # promtool reads the older text format, in which a counter is described by the name of its sample, `_total`
+    # included; in OpenMetrics, which this is, without.
+    for counter in re.findall(r"^# TYPE (\S+) counter$", text, re.MULTILINE):
+        text = re.sub(rf"^# (HELP|TYPE) {counter} ", rf"# \1 {counter}_total ", text, flags=re.MULTILINE)
     done = subprocess.run(
-        [os.environ["PROMTOOL"], "check", "metrics"], input=text, capture_output=True, timeout=60
+        [os.environ["PROMTOOL"], "check", "metrics"], input=text.encode(), capture_output=True, timeout=60
     )
     assert done.returncode == 0, (done.stdout + done.stderr).decode()

@@ -5,6 +5,7 @@
 //! Some seconds by default, so that it can run with all tests; `scripts/soak` runs it for as long as it is told.
 
 #[path = "../../crates/native/tests/support/redis_server.rs"]
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod redis_server;
 
 use std::collections::BTreeMap;

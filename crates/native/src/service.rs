@@ -142,7 +142,7 @@ impl EmbeddingService {
         let metrics = Arc::new(Metrics::register(&mut registry));
         let tiers = config.redis_tiers();
         let cache = Arc::new(Cache::new(&config.cache, &tiers, &mut registry, io.handle())?);
-        let queue = Arc::new(Queue::new(&config));
+        let queue = Arc::new(Queue::new(&config, metrics.abandoned.clone()));
         let pipeline = Arc::new(Pipeline {
             queue: Arc::clone(&queue),
             cache,
@@ -535,8 +535,7 @@ fn make_fusion(config: &Config, text_dims: usize, image_dims: usize) -> Result<F
         let bytes = std::fs::read(path).map_err(|e| crate::folder::cannot_read(path, e))?;
         return Fusion::from_safetensors(&bytes).map_err(|e| e.context(path.display()));
     }
-    let weights =
-        FusionWeights::new(f64::from(settings.text_weight), f64::from(1.0 - settings.text_weight))?;
+    let weights = FusionWeights::new(settings.text_weight, 1.0 - settings.text_weight)?;
     match settings.kind {
         FusionKind::Concat => Fusion::concat(text_dims, image_dims, weights),
         FusionKind::Untrained => {

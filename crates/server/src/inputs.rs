@@ -204,6 +204,10 @@ mod tests {
     fn a_list_does_not_grow_over_the_most() {
         let body = format!("[{}\"\"]", "\"\",".repeat(MOST));
         let error = json::parse::<Texts>(body.as_bytes()).err().unwrap();
-        assert!(error.message().contains("a list of more than 100000 items"), "{}", error.message());
+        assert!(
+            error.message().contains("a list of more than 100000 items"),
+            "{}",
+            error.message()
+        );
     }
 }

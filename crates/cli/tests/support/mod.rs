@@ -2,6 +2,8 @@
 
 // clippy.toml allows these in test functions, which it does not take helpers for.
 #![allow(clippy::unwrap_used)]
+// Each test program uses some of it.
+#![allow(dead_code)]
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};

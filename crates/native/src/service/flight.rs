@@ -20,10 +20,13 @@ pub(super) type Outcome = Result<(Arc<Entry>, Source), Arc<Error>>;
 /// What a caller waits for.
 pub(super) type Flight = Shared<oneshot::Receiver<Outcome>>;
 
-/// The flights in the air, by what they bring.
+/// Flights by what they bring, each with its number.
+type Aloft = HashMap<Key, (u64, WeakShared<oneshot::Receiver<Outcome>>)>;
+
+/// The flights in the air.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    aloft: Mutex<HashMap<Key, (u64, WeakShared<oneshot::Receiver<Outcome>>)>>,
+    aloft: Mutex<Aloft>,
     count: AtomicU64,
 }
 
@@ -75,7 +78,7 @@ impl Flights {
         (flight, Landing { result, place: None, written: None })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (u64, WeakShared<oneshot::Receiver<Outcome>>)>> {
+    fn lock(&self) -> MutexGuard<'_, Aloft> {
         self.aloft.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct Metrics {
     batched: AtomicU64,
     inference: Family<ByModel, Histogram>,
     inferences: AtomicU64,
-    abandoned: Counter,
+    pub(super) abandoned: Counter,
     panics: Counter,
     queue_depth: Gauge,
     workers: Gauge,
@@ -223,10 +223,6 @@ impl Metrics {
             Facts::Image { .. } => "image",
         };
         self.inputs.get_or_create(&[("kind", kind)]).inc();
-    }
-
-    pub(super) fn abandoned(&self) {
-        self.abandoned.inc();
     }
 
     pub(super) fn panicked(&self) {

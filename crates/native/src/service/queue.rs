@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::counter::Counter;
+
 use super::flight::Landing;
 use super::model::{Input, Loaded};
 use crate::config::Config;
@@ -17,7 +19,8 @@ pub(crate) struct Job {
     pub(super) landing: Landing,
     pub(super) queued: Instant,
     cost: u64,
-    estimate: Duration,
+    /// How long it was expected to take.
+    pub(super) estimate: Duration,
 }
 
 impl Job {
@@ -41,7 +44,7 @@ struct Lane {
 struct State {
     texts: Lane,
     images: Lane,
-    /// The estimates of all that waits or runs.
+    /// The estimates of all that waits or runs, as far as it is not done.
     work: Duration,
     idle: usize,
     open: bool,
@@ -65,18 +68,19 @@ pub(crate) struct Queue {
     batch_timeout: Duration,
     max_queue: usize,
     max_delay: Duration,
+    /// Counts what was taken out because nobody waited for it any more.
+    abandoned: Counter,
 }
 
 /// Jobs of one model, for one worker.
 pub(super) struct Batch {
     pub(super) jobs: Vec<Job>,
     pub(super) cost: u64,
-    estimate: Duration,
     kind: ModelKind,
 }
 
 impl Queue {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, abandoned: Counter) -> Self {
         let (text, image) = (&config.text_embedding, &config.image_embedding);
         let state = State {
             texts: Lane::default(),
@@ -102,6 +106,7 @@ impl Queue {
             batch_timeout: config.performance.batch_timeout,
             max_queue: config.performance.max_queue,
             max_delay: config.performance.max_queue_delay,
+            abandoned,
         }
     }
 
@@ -121,19 +126,17 @@ impl Queue {
         if !state.open {
             return Err((jobs, shutting_down()));
         }
-        let waiting = state.waiting();
-        let delay = self.delay(&state);
-        if waiting + jobs.len() > self.max_queue {
-            let detail = format!("{waiting} inputs wait already, of {} at most", self.max_queue);
-            return Err((jobs, overloaded(&detail, delay)));
+        let mut refusal = self.refusal(&state, jobs.len());
+        if refusal.is_some() {
+            // What nobody waits for any more keeps nobody out.
+            let gone = state.sweep();
+            self.abandoned.inc_by(gone);
+            if gone > 0 {
+                refusal = self.refusal(&state, jobs.len());
+            }
         }
-        if delay > self.max_delay {
-            let detail = format!(
-                "the wait for a worker is about {} ms, over the bound of {} ms",
-                delay.as_millis(),
-                self.max_delay.as_millis()
-            );
-            return Err((jobs, overloaded(&detail, delay)));
+        if let Some(error) = refusal {
+            return Err((jobs, error));
         }
         for job in jobs {
             state.work += job.estimate;
@@ -173,10 +176,15 @@ impl Queue {
         }
     }
 
+    /// Notes that a worker is done with a job that was expected to take so long.
+    pub(super) fn worked(&self, estimate: Duration) {
+        let mut state = self.lock();
+        state.work = state.work.saturating_sub(estimate);
+    }
+
     /// Notes that a worker is done with a batch.
     pub(super) fn done(&self, batch: &Batch) {
         let mut state = self.lock();
-        state.work = state.work.saturating_sub(batch.estimate);
         state.lane(batch.kind).running -= 1;
         drop(state);
         // Another worker may have waited for this lane to be allowed one more.
@@ -214,6 +222,23 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in here can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why so many more jobs cannot be taken now.
+    fn refusal(&self, state: &State, more: usize) -> Option<Error> {
+        let (waiting, delay) = (state.waiting(), self.delay(state));
+        if waiting + more > self.max_queue {
+            let detail = format!("{waiting} inputs wait already, of {} at most", self.max_queue);
+            return Some(overloaded(&detail, delay));
+        }
+        (delay > self.max_delay).then(|| {
+            let detail = format!(
+                "the wait for a worker is about {} ms, over the bound of {} ms",
+                delay.as_millis(),
+                self.max_delay.as_millis()
+            );
+            overloaded(&detail, delay)
+        })
     }
 
     /// As long as a worker is idle there is no wait; what runs counts whole, since how far it is is not known.
@@ -256,7 +281,7 @@ impl Queue {
         let lane = state.lane(kind);
         lane.running += 1;
         let budget = rules.batch_cost.min(lane.cost.div_ceil(idle)).max(1);
-        let mut batch = Batch { jobs: Vec::new(), cost: 0, estimate: Duration::ZERO, kind };
+        let mut batch = Batch { jobs: Vec::new(), cost: 0, kind };
         while batch.jobs.len() < rules.batch_size && batch.cost < budget {
             let same = lane.jobs.front().is_some_and(|job| {
                 batch.jobs.first().is_none_or(|first| Arc::ptr_eq(&first.model, &job.model))
@@ -267,7 +292,6 @@ impl Queue {
             let Some(job) = lane.jobs.pop_front() else { break };
             lane.cost -= job.cost;
             batch.cost += job.cost;
-            batch.estimate += job.estimate;
             batch.jobs.push(job);
         }
         batch
@@ -283,6 +307,22 @@ enum Choice {
 impl State {
     fn waiting(&self) -> usize {
         self.texts.jobs.len() + self.images.jobs.len()
+    }
+
+    /// Takes out what nobody waits for any more; how much that was.
+    fn sweep(&mut self) -> u64 {
+        let before = self.waiting();
+        for lane in [&mut self.texts, &mut self.images] {
+            lane.jobs.retain(|job| {
+                let wanted = !job.landing.is_abandoned();
+                if !wanted {
+                    lane.cost -= job.cost;
+                    self.work = self.work.saturating_sub(job.estimate);
+                }
+                wanted
+            });
+        }
+        (before - self.waiting()) as u64
     }
 
     fn lane(&mut self, kind: ModelKind) -> &mut Lane {

@@ -163,6 +163,28 @@ fn what_nobody_waits_for_is_not_computed() {
 }
 
 #[test]
+fn what_nobody_waits_for_keeps_nobody_out() {
+    let mut config = one_worker();
+    config.performance.max_queue = 2;
+    let (service, gate, runs) = gated(config);
+    let request = service.request().model("m");
+    let mut runs_now = Box::pin(request.embed_text_async("runs"));
+    begin(&mut runs_now);
+    gate.arrived(1);
+    let mut leaves = Box::pin(request.embed_texts_async(&["leaves 1", "leaves 2"]));
+    begin(&mut leaves);
+    assert_eq!(request.embed_text("early").unwrap_err().kind(), ErrorKind::Overloaded);
+    drop(leaves);
+    let mut stays = Box::pin(request.embed_text_async("stays"));
+    begin(&mut stays);
+    assert_eq!(service.stats().queue_depth, 1);
+    gate.open();
+    block_on(runs_now).unwrap();
+    block_on(stays).unwrap();
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+}
+
+#[test]
 fn a_full_queue_refuses_at_once_and_memory_still_answers() {
     let mut config = one_worker();
     config.performance.max_queue = 2;
@@ -321,7 +343,7 @@ fn images_leave_a_worker_to_texts() {
     config.image_embedding.worker_count = 1;
     config.image_embedding.batch_size = 1;
     config.development.mock_mode = true;
-    let queue = Queue::new(&config);
+    let queue = Queue::new(&config, Default::default());
     assert_eq!(queue.workers(), 2);
     let service = EmbeddingService::new(config).unwrap();
     service.load_model("clip-vit-base-patch32", &ModelConfig::default()).unwrap();
@@ -347,7 +369,7 @@ fn batches_are_bounded_by_size_and_by_tokens() {
     config.text_embedding.batch_size = 4;
     config.text_embedding.batch_tokens = 100;
     config.development.mock_mode = true;
-    let queue = Queue::new(&config);
+    let queue = Queue::new(&config, Default::default());
     let service = EmbeddingService::new(config).unwrap();
     let model = service.inner.models.get(None, false).unwrap();
     let sizes = |texts: &[&str]| {

@@ -39,11 +39,13 @@ pub(super) fn start(queue: &Arc<Queue>, metrics: &Arc<Metrics>) -> Result<Vec<Jo
 fn run(mut batch: Batch, queue: &Queue, metrics: &Metrics) {
     metrics.batch(batch.jobs.len(), batch.cost);
     for job in std::mem::take(&mut batch.jobs) {
+        let estimate = job.estimate;
         // The core turns the engine's panics into errors; this holds whatever else may panic. Who waits for the job
         // is told by its landing, which is dropped.
         if catch_unwind(AssertUnwindSafe(|| run_one(job, metrics))).is_err() {
             metrics.panicked();
         }
+        queue.worked(estimate);
     }
     queue.done(&batch);
 }
@@ -52,7 +54,7 @@ fn run(mut batch: Batch, queue: &Queue, metrics: &Metrics) {
 fn run_one(job: Job, metrics: &Metrics) {
     metrics.queue_wait(job.queued.elapsed());
     if job.landing.is_abandoned() {
-        metrics.abandoned();
+        metrics.abandoned.inc();
         return;
     }
     let start = Instant::now();
