@@ -13,6 +13,9 @@ import pytest
 
 ISOVEC = os.environ["ISOVEC"]
 MODEL = "all-MiniLM-L6-v2"
+IMAGE_MODEL = "clip-vit-base-patch32"
+# One pixel.
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC"
 
 
 class Service:
@@ -124,6 +127,6 @@ MOCK = f"""
 development: {{ mock_mode: true }}
 models:
   {MODEL}: {{}}
-  clip-vit-base-patch32: {{}}
+  {IMAGE_MODEL}: {{}}
 text_embedding: {{ default_model: {MODEL} }}
 """

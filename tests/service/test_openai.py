@@ -103,8 +103,8 @@ def test_bad_requests(real, request_, says):
 
 
 def test_keys(start):
-    service = start(f"development: {{ mock_mode: true }}\nserver: {{ api_keys: [sesame-sesame-1, sesame-sesame-2] }}\n")
-    for key in ["sesame-sesame-1", "sesame-sesame-2"]:
+    service = start(f"development: {{ mock_mode: true }}\nserver: {{ api_keys: [sesame-open-thyself-1, sesame-open-thyself-2] }}\n")
+    for key in ["sesame-open-thyself-1", "sesame-open-thyself-2"]:
         assert client(service, key).embeddings.create(model=MODEL, input="a").data
     with pytest.raises(openai.AuthenticationError) as e:
         client(service, "wrong-key").embeddings.create(model=MODEL, input="a")

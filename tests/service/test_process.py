@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from conftest import ISOVEC, MODEL, MOCK
+from conftest import ISOVEC, MOCK, MODEL, PNG
 
 
 class Load:
@@ -112,10 +112,8 @@ def test_wrong_arguments_are_told(tmp_path):
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_nothing_of_a_request_is_logged(start, log_format):
     secret = "SECRET-4711"
-    service = start(MOCK + f"server: {{ log_format: {log_format}, api_keys: [{secret}-key] }}\n"
-                    .replace("development", "x"))
-    key = {"Authorization": f"Bearer {secret}-key"}
-    png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC"
+    service = start(MOCK + f"server: {{ log_format: {log_format}, api_keys: [{secret}-long-enough-key] }}\n")
+    key = {"Authorization": f"Bearer {secret}-long-enough-key"}
     requests = [
         ("POST", "/v1/embeddings", {"model": MODEL, "input": secret}, key, 200),
         ("POST", f"/v1/embeddings?{secret}", {"model": MODEL, "input": secret}, key, 200),
@@ -126,7 +124,7 @@ def test_nothing_of_a_request_is_logged(start, log_format):
         ("POST", "/v1/embeddings", {"model": MODEL, "input": secret * 200_000}, key, 413),
         ("POST", "/v1/embeddings", {"model": MODEL, "input": secret}, {"Authorization": f"Bearer {secret}"}, 401),
         ("POST", "/embed", {"inputs": secret, "prompt_name": secret}, key, 422),
-        ("POST", "/v1/images/embeddings", {"input": [png, secret]}, key, 400),
+        ("POST", "/v1/images/embeddings", {"input": [PNG, secret]}, key, 400),
         ("POST", "/v1/images/embeddings", {"input": f"https://a.example/?{secret}"}, key, 400),
         ("POST", "/v1/multimodal/embeddings", {"input": [{"text": secret}]}, key, 200),
         ("GET", f"/{secret}", None, key, 404),

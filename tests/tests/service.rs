@@ -92,7 +92,7 @@ async fn tasks_of_a_runtime_await_it() {
 fn models_come_and_go_under_load() {
     let service = service();
     let folder = test_models().join("mean-opset17");
-    let extra = ModelConfig { path: Some(folder), ..Default::default() };
+    let extra = ModelConfig::at(folder);
     let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let callers: Vec<_> = (0..4)
         .map(|caller| {
@@ -132,8 +132,11 @@ fn models_come_and_go_under_load() {
 #[test]
 fn images_and_fused_vectors_are_those_of_the_embedders() {
     let clip = folder_in("ISOVEC_SYNTHETIC_CLIP");
-    let model =
-        |kind| ModelConfig { path: Some(clip.clone()), kind: Some(kind), ..Default::default() };
+    let model = |kind| {
+        let mut model = ModelConfig::at(clip.clone());
+        model.kind = Some(kind);
+        model
+    };
     let mut config = Config::default();
     config.models.insert("all-MiniLM-L6-v2".into(), ModelConfig::default());
     config.models.insert("images".into(), model(ModelKind::Image));

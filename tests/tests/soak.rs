@@ -194,7 +194,7 @@ fn soak() {
 fn start(servers: &[Redis]) -> Soak {
     let folder = test_models().join("mean-opset17");
     let model = TextEmbedder::open(&folder.to_string_lossy()).unwrap();
-    let named = ModelConfig { path: Some(folder), ..Default::default() };
+    let named = ModelConfig::at(folder);
     let mut config = Config::default();
     config.models.insert("m".into(), named);
     // Small, so that it is soon full and everything goes on to be evicted.
@@ -225,8 +225,7 @@ fn come_and_leave(soak: &Soak) {
 }
 
 fn load_and_unload(soak: &Soak) {
-    let extra =
-        ModelConfig { path: Some(test_models().join("mean-opset17")), ..Default::default() };
+    let extra = ModelConfig::at(test_models().join("mean-opset17"));
     while soak.goes_on() {
         soak.service.load_model("extra", &extra).unwrap();
         std::thread::sleep(Duration::from_millis(50));

@@ -87,6 +87,9 @@ pub const EXAMPLE: &str = include_str!("config/example.yaml");
 /// The largest file of a configuration, in bytes (1 MiB).
 pub const MAX_CONFIG_BYTES: usize = 1 << 20;
 
+/// The model of texts that is loaded where a configuration names none.
+const DEFAULT_TEXT_MODEL: &str = "all-MiniLM-L6-v2";
+
 /// What is shown in the place of a secret.
 const MASK: &str = "***";
 
@@ -96,7 +99,7 @@ const MASK: &str = "***";
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The models that are loaded at the start, by the name that callers use. None: MiniLM alone.
+    /// The models there are, by the name that callers use. None: those that are named as default ones, or MiniLM.
     pub models: BTreeMap<String, ModelConfig>,
     /// Texts.
     pub text_embedding: TextConfig,
@@ -199,6 +202,19 @@ impl Config {
         let mut printer = show::Printer::default();
         self.clone().visit(&mut printer);
         printer.finish()
+    }
+
+    /// The models that are loaded at the start, by the name that callers use: those of `models` or, where it names
+    /// none, the default ones, of which that of texts is MiniLM where it is not given either.
+    pub fn models_at_start(&self) -> BTreeMap<String, ModelConfig> {
+        if self.models.is_empty() {
+            let text = self.text_embedding.default_model.as_deref().unwrap_or(DEFAULT_TEXT_MODEL);
+            let names = [Some(text), self.image_embedding.default_model.as_deref()];
+            let named = names.into_iter().flatten();
+            return named.map(|name| (name.to_owned(), ModelConfig::default())).collect();
+        }
+        let wanted = self.models.iter().filter(|(_, model)| model.preload != Some(false));
+        wanted.map(|(name, model)| (name.clone(), model.clone())).collect()
     }
 
     /// The tiers on Redis that are configured, first asked first.

@@ -166,7 +166,7 @@ impl EmbeddingService {
             config,
         };
         let service = EmbeddingService { inner: Arc::new(inner) };
-        for (name, model) in Models::of_config(&service.inner.config) {
+        for (name, model) in service.inner.config.models_at_start() {
             service.load_model(&name, &model)?;
         }
         Ok(service)

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
-use isovec::ErrorKind;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use utoipa::ToSchema;
@@ -41,12 +40,7 @@ impl Readiness {
         {
             return result.clone();
         }
-        let result = match service.ready_async().await {
-            Ok(()) => Ok(()),
-            // It serves as much as it can: taking it away would give its load to others.
-            Err(e) if e.kind() == ErrorKind::Overloaded => Ok(()),
-            Err(e) => Err(not_ready(&e.to_string())),
-        };
+        let result = service.ready_async().await.map_err(|e| not_ready(&e.to_string()));
         *last = Some((Instant::now(), result.clone()));
         result
     }

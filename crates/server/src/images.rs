@@ -89,7 +89,7 @@ struct Asked {
 /// The body is JSON, or an image file itself, with its type as Content-Type; then `?model=NAME` names the
 /// model.
 #[utoipa::path(
-    post, path = "/v1/images/embeddings", tag = "Embeddings",
+    post, path = "/v1/images/embeddings", operation_id = "embed_images", tag = "Embeddings",
     request_body(content(
         (ImagesRequest = "application/json"),
         (String = "image/*"),

@@ -84,7 +84,7 @@ impl From<ModelInfo> for Model {
 
 /// The models that are loaded
 #[utoipa::path(
-    get, path = "/v1/models", tag = "Models",
+    get, path = "/v1/models", operation_id = "list_models", tag = "Models",
     responses(
         (status = 200, description = "All of them, by name", body = ModelList),
         (status = 401, description = "No API key, or not one that is known", body = ErrorResponse),
@@ -98,7 +98,7 @@ pub(crate) async fn list(State(app): State<App>) -> Result<Answer<ModelList>, Ap
 
 /// One model
 #[utoipa::path(
-    get, path = "/v1/models/{model}", tag = "Models",
+    get, path = "/v1/models/{model}", operation_id = "get_model", tag = "Models",
     params(("model" = String, Path, description = "Its name", example = "all-MiniLM-L6-v2")),
     responses(
         (status = 200, description = "The model", body = Model),

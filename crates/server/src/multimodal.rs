@@ -119,7 +119,7 @@ pub(crate) struct FusionInfo {
 /// Each pair of a text and an image becomes one vector, in one space with those of texts alone and of images
 /// alone. `fusion` says how, and whether that was ever trained.
 #[utoipa::path(
-    post, path = "/v1/multimodal/embeddings", tag = "Embeddings",
+    post, path = "/v1/multimodal/embeddings", operation_id = "embed_pairs", tag = "Embeddings",
     request_body = MultimodalRequest,
     responses(
         (
@@ -147,7 +147,9 @@ pub(crate) async fn embeddings(
         models::choose(service, Wanted::Texts, "text_model", request.text_model.as_deref())?;
     let image_model =
         models::choose(service, Wanted::Images, "image_model", request.image_model.as_deref())?;
-    let fusion = service.fusion(text_model.dims, image_model.dims)?;
+    // Made the first time, which takes half a second.
+    let (maker, dims) = (service.clone(), (text_model.dims, image_model.dims));
+    let fusion = body::offload(body::LONG, move || maker.fusion(dims.0, dims.1)).await??;
     let List(pairs) = request.input;
     inputs::check_count("input", pairs.len(), app.config.server.max_inputs)?;
     let pairs = read(&app, pairs).await?;

@@ -88,7 +88,7 @@ impl Usage {
 /// The request and answer of OpenAI's endpoint of this name, so that its clients work unchanged; `tokens`,
 /// `truncated` and `fingerprint` are more than it has.
 #[utoipa::path(
-    post, path = "/v1/embeddings", tag = "Embeddings",
+    post, path = "/v1/embeddings", operation_id = "embed_texts", tag = "Embeddings",
     request_body = EmbeddingsRequest,
     responses(
         (

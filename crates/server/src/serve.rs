@@ -106,7 +106,7 @@ impl Server {
                 loaded = &mut loading, if service.is_none() => {
                     let loaded = loaded
                         .map_err(|_| Error::new(ErrorKind::EnginePanic, "loading panicked"))??;
-                    report(address, &app, &loaded);
+                    report(address, &app);
                     app.serve(loaded.clone());
                     service = Some(loaded);
                 }
@@ -205,20 +205,7 @@ impl Doors {
 }
 
 /// What is there, for whoever reads the log.
-fn report(address: SocketAddr, app: &App, service: &EmbeddingService) {
-    for model in service.models() {
-        tracing::info!(
-            model = model.name,
-            kind = %model.kind,
-            dims = model.dims,
-            max_tokens = model.max_tokens,
-            variant = model.variant,
-            mock = model.mock,
-            fingerprint = %model.fingerprint,
-            load_ms = model.load_time.as_millis(),
-            "model loaded"
-        );
-    }
+fn report(address: SocketAddr, app: &App) {
     let config = &app.config;
     let tiers = [
         ("memory", config.cache.enabled && config.cache.memory_bytes > 0),

@@ -42,12 +42,13 @@ pub(crate) struct EmbedRequest {
 
 /// Which end of a long text is not read.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum TruncationDirection {
     /// The start.
-    #[serde(alias = "left")]
+    #[serde(alias = "Left")]
     Left,
     /// The end.
-    #[serde(alias = "right")]
+    #[serde(alias = "Right")]
     Right,
 }
 
@@ -187,7 +188,7 @@ fn facts(model: &ModelInfo, served: &[ServedText]) -> Facts {
 ///
 /// Without `truncate` a text that is too long is refused.
 #[utoipa::path(
-    post, path = "/embed", tag = "text-embeddings-inference",
+    post, path = "/embed", operation_id = "tei_embed", tag = "text-embeddings-inference",
     request_body = EmbedRequest,
     responses(
         (
@@ -240,7 +241,7 @@ pub(crate) async fn embed(
 
 /// Compare a text with others, as text-embeddings-inference does
 #[utoipa::path(
-    post, path = "/similarity", tag = "text-embeddings-inference",
+    post, path = "/similarity", operation_id = "tei_similarity", tag = "text-embeddings-inference",
     request_body = SimilarityRequest,
     responses(
         (
@@ -293,7 +294,7 @@ pub(crate) async fn similarity(
 
 /// The default text model, and the bounds of requests
 #[utoipa::path(
-    get, path = "/info", tag = "text-embeddings-inference",
+    get, path = "/info", operation_id = "tei_info", tag = "text-embeddings-inference",
     responses(
         (status = 200, description = "The model", body = Info),
         (status = 401, description = "No API key, or not one that is known", body = TeiErrorResponse),
@@ -330,7 +331,7 @@ pub(crate) async fn info(State(app): State<App>) -> Result<Answer<Info>, ApiErro
 
 /// Whether the service can serve, as text-embeddings-inference says it: by the status alone
 #[utoipa::path(
-    get, path = "/health", tag = "text-embeddings-inference",
+    get, path = "/health", operation_id = "tei_health", tag = "text-embeddings-inference",
     responses(
         (status = 200, description = "It can"),
         (status = 503, description = "Loading, shutting down, or failing", body = TeiErrorResponse),

@@ -6,7 +6,7 @@ use isovec::Result;
 use isovec::config::{Config, EXAMPLE};
 
 use super::cannot_write;
-use crate::args::{ConfigCommand, ConfigFile, TEXT_MODEL};
+use crate::args::{ConfigCommand, ConfigFile};
 
 pub(crate) fn run(command: ConfigCommand) -> Result<()> {
     let text = match command {
@@ -26,10 +26,7 @@ fn load(file: &ConfigFile) -> Result<Config> {
 
 /// What a configuration comes to, in a few lines.
 fn summary(config: &Config) -> String {
-    let mut models: Vec<_> = config.models.keys().map(String::as_str).collect();
-    if models.is_empty() {
-        models.push(config.text_embedding.default_model.as_deref().unwrap_or(TEXT_MODEL));
-    }
+    let models: Vec<_> = config.models_at_start().into_keys().collect();
     let mock = if config.development.mock_mode { " (mock mode: vectors mean nothing)" } else { "" };
     let mut cache = vec![format!("memory {} MiB", config.cache.memory_bytes >> 20)];
     let tiers = config.redis_tiers();

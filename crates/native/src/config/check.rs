@@ -86,10 +86,7 @@ fn models(config: &Config, report: &mut Report) {
             report.add(format!("{path}.max_tokens"), "a model of images reads no text");
         }
     }
-    let (at_start, most) = (
-        config.models.values().filter(|model| model.is_preloaded()).count(),
-        config.performance.model_pool_size,
-    );
+    let (at_start, most) = (config.models_at_start().len(), config.performance.model_pool_size);
     if at_start > most {
         report.add(
             "performance.model_pool_size",
@@ -158,7 +155,8 @@ fn redis_tier(path: &str, redis: &RedisConfig, report: &mut Report) {
     if schemes.contains(&"unix") && (*cluster || is_sentinel) {
         refuse("addr", "a socket of this machine is neither of a cluster nor of a sentinel");
     }
-    if password.is_some() && address::has_password(addr) {
+    // Those of an address with a sentinel_master are the sentinels' own.
+    if password.is_some() && address::has_password(addr) && !is_sentinel {
         refuse("password", "addr has a password too, expected one of the two");
     }
     if *cluster && db.is_some_and(|db| db != 0) {

@@ -29,6 +29,20 @@ pub struct ModelConfig {
     pub preload: Option<bool>,
 }
 
+impl ModelConfig {
+    /// The model in a folder, or its `.onnx` file; what is to be set besides, is set afterwards.
+    ///
+    /// ```
+    /// use isovec::{ModelKind, config::ModelConfig};
+    ///
+    /// let mut model = ModelConfig::at("models/products");
+    /// model.kind = Some(ModelKind::Text);
+    /// ```
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        ModelConfig { path: Some(path.into()), ..Default::default() }
+    }
+}
+
 /// The name of a model, by which callers ask for it.
 pub(super) const MODEL_NAME: Text = Text {
     expected: "a name of letters, digits, `.`, `_`, `-`, `:` and `/`, at most 128",
@@ -59,10 +73,5 @@ impl ModelConfig {
         keys.key("variant", Optional(variant), &mut self.variant);
         keys.key("max_tokens", Optional(whole(3..=limits::MAX_TOKENS)), &mut self.max_tokens);
         keys.key("preload", Optional(Flag), &mut self.preload);
-    }
-
-    /// Whether it is loaded at the start.
-    pub(super) fn is_preloaded(&self) -> bool {
-        self.preload.unwrap_or(true)
     }
 }

@@ -97,6 +97,7 @@ fn good_configurations() {
         "redis_hot: &hot {addr: 'h:1', username: u}\nredis_warm: {<<: *hot, ttl: 3h}",
         "redis_hot: {addr: 'a:1,b:2', cluster: true, db: 0}",
         "redis_hot: {addr: 'a:1, b:2', sentinel_master: main, password: x}",
+        "redis_hot: {addr: 'redis://:p@a', sentinel_master: main, password: x}",
         "redis_hot: {addr: 'rediss://u:p@h', tls_ca: ca.pem}\ncache: {write_to: [hot]}",
         "redis_hot: {addr: h}\ncache: {write_to: []}",
         "cache: {memory_bytes: 0, budget: 1ms, ttl_jitter: 0}",
@@ -110,6 +111,21 @@ fn good_configurations() {
         "image_embedding: {urls: true, allowed_hosts: ['*.example.org'], max_bytes: 1 GiB}",
     ] {
         assert!(Config::from_yaml(text).is_ok(), "{text}: {}", error(text));
+    }
+}
+
+#[test]
+fn what_is_loaded_at_the_start() {
+    for (text, expected) in [
+        ("", "all-MiniLM-L6-v2"),
+        ("text_embedding: {default_model: e5}", "e5"),
+        ("image_embedding: {default_model: clip}", "all-MiniLM-L6-v2 clip"),
+        ("models: {a: , b: {preload: false}, c: {preload: true}}", "a c"),
+        ("models: {a: {preload: false}}", ""),
+    ] {
+        let names: Vec<_> =
+            Config::from_yaml(text).unwrap().models_at_start().into_keys().collect();
+        assert_eq!(names.join(" "), expected, "{text}");
     }
 }
 
@@ -240,6 +256,10 @@ fn bad_configurations() {
         (
             "redis_hot: {addr: 'a:1,rediss://b:2', cluster: true}",
             "line 1: redis_hot.addr: addresses with and without TLS, expected all of one kind",
+        ),
+        (
+            "redis_hot: {addr: 'redis://:p@a', password: x}",
+            "line 1: redis_hot.password: addr has a password too, expected one of the two",
         ),
         (
             "redis_hot: {addr: 'unix:///s', cluster: true}",

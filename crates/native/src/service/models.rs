@@ -18,9 +18,6 @@ use crate::{
     TextOptions,
 };
 
-/// The model that is loaded where a configuration names none.
-const DEFAULT_MODEL: &str = "all-MiniLM-L6-v2";
-
 /// The models of a service.
 #[derive(Debug)]
 pub(super) struct Models {
@@ -43,15 +40,6 @@ impl Models {
                 config.image_embedding.default_model.clone(),
             ],
         }
-    }
-
-    /// What the configuration says to load at the start.
-    pub(super) fn of_config(config: &Config) -> BTreeMap<String, ModelConfig> {
-        if config.models.is_empty() {
-            return BTreeMap::from([(DEFAULT_MODEL.to_owned(), ModelConfig::default())]);
-        }
-        let wanted = config.models.iter().filter(|(_, model)| model.preload != Some(false));
-        wanted.map(|(name, model)| (name.clone(), model.clone())).collect()
     }
 
     /// Loads a model under `name`.
@@ -148,7 +136,8 @@ impl Models {
 fn load(name: &str, model: &ModelConfig, config: &Config) -> Result<Loaded> {
     let start = Instant::now();
     if config.development.mock_mode {
-        let spec = MockModel::spec_for(name, model)?;
+        let max_tokens = model.max_tokens.or(config.text_embedding.max_tokens);
+        let spec = MockModel::spec_for(name, &ModelConfig { max_tokens, ..model.clone() })?;
         let mock = MockModel::new(&spec).limits(image_limits(config));
         return finish(name, model, spec, Engine::Mock(mock), 0, start);
     }
