@@ -6,7 +6,12 @@
 store="$WORK/containers"
 export CONTAINERS_CONF="$PWD/deploy/checks/containers.conf" CONTAINERS_STORAGE_CONF="$store/storage.conf"
 
-remove_containers() { [ ! -e "$CONTAINERS_STORAGE_CONF" ] || podman rm --all --force --time 0 >/dev/null; }
+# And the images that newer ones took the names of.
+remove_containers() {
+  [ -e "$CONTAINERS_STORAGE_CONF" ] || return 0
+  podman rm --all --force --time 0 >/dev/null
+  podman image prune --force >/dev/null
+}
 
 # Whether containers run here at all, which is tried with another program than ours.
 can_run_containers() {

@@ -76,8 +76,8 @@ pub(crate) struct HealthArgs {
     /// What to ask
     #[arg(value_name = "URL", default_value = "http://127.0.0.1:8080/health/ready")]
     pub(crate) url: String,
-    /// Give up after so many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Give up after so many seconds; readiness waits for its turn in the queue, 5 seconds by default
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) timeout: u16,
 }
 
