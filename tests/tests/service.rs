@@ -1,5 +1,7 @@
 //! The service with real models: the vectors are the embedder's own, whoever else asks, whatever is loaded meanwhile.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails it")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;

@@ -4,6 +4,13 @@
 //!
 //! Some seconds by default, so that it can run with all tests; `scripts/soak` runs it for as long as it is told.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper of a test fails it"
+)]
+
 #[path = "../../crates/native/tests/support/redis_server.rs"]
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod redis_server;
@@ -203,6 +210,7 @@ fn start(servers: &[Redis]) -> Soak {
     config.cache.breaker_cooldown = Duration::from_millis(200);
     config.performance.max_concurrent_requests = 64;
     config.performance.max_queue = 64;
+    config.server.max_inputs = 64;
     let tier = |at: usize| {
         let ttl = RedisTier::ALL[at].default_ttl();
         Some(RedisConfig::new(servers[at].addr(), ttl))

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
-#[allow(dead_code, reason = "what other tests need of it")]
 mod support;
 
 use std::path::Path;

@@ -137,6 +137,7 @@ impl EmbeddingService {
     /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a configuration that cannot be; those of
     /// [`load_model`](Self::load_model), naming the model; [`Io`](ErrorKind::Io) if no thread can be started.
     pub fn new(config: Config) -> Result<Self> {
+        config.check()?;
         let io = Io::start()?;
         let mut registry = Registry::with_prefix("isovec");
         let metrics = Arc::new(Metrics::register(&mut registry));

@@ -96,7 +96,6 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_answer_with_the_requests_id_and_the_next_request_is_served() {
         let app = AppState::new(Config::default());
-        #[expect(clippy::panic, reason = "the point of the test")]
         let panics = async || -> &'static str { panic!("a user's words") };
         let routes = Router::new().route("/panics", get(panics)).route("/embed", get(panics));
         let router = around(routes.route("/live", get(health::live)), app);

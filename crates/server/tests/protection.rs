@@ -351,7 +351,7 @@ fn the_end_answers_what_was_asked_and_lets_nobody_in() {
     let body = good();
     half.write_all(format!("{}{}", head(body.len()), &body[..5]).as_bytes()).unwrap();
     let mut kept = server.connect();
-    let ask = format!("GET /health/ready HTTP/1.1\r\nhost: a\r\n\r\n");
+    let ask = "GET /health/ready HTTP/1.1\r\nhost: a\r\n\r\n";
     kept.write_all(ask.as_bytes()).unwrap();
     let reply = Reply::read(&mut kept);
     assert_eq!((reply.status, reply.header("connection")), (200, ""));

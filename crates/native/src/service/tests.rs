@@ -20,6 +20,7 @@ fn service(
 ) -> EmbeddingService {
     let mut config = config;
     config.development.mock_mode = true;
+    config.server.max_inputs = config.server.max_inputs.min(config.performance.max_queue);
     let service = EmbeddingService::new(config).unwrap();
     service.unload_model("all-MiniLM-L6-v2").unwrap();
     service.inner.models.insert("m", Box::new(run));
