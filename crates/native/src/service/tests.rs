@@ -91,6 +91,23 @@ fn begin<F: Future + Unpin>(future: &mut F) {
     assert!(std::pin::Pin::new(future).poll(&mut context).is_pending());
 }
 
+/// Callers of a service with one worker: the first one's text is at the gate, those of the others are in the queue.
+fn one_runs_and_others_wait(
+    service: &EmbeddingService,
+    gate: &Gate,
+    others: usize,
+) -> Vec<std::thread::JoinHandle<Result<ServedText>>> {
+    let call = |i: usize| {
+        let service = service.clone();
+        std::thread::spawn(move || service.embed_text(&format!("text {i}"), "m"))
+    };
+    let mut callers = vec![call(0)];
+    gate.arrived(1);
+    callers.extend((1..=others).map(call));
+    eventually("the others wait", || service.stats().queue_depth == others);
+    callers
+}
+
 fn eventually(what: &str, holds: impl Fn() -> bool) {
     let start = Instant::now();
     while !holds() {
@@ -285,14 +302,7 @@ fn a_panic_and_an_error_end_their_job_only() {
 #[test]
 fn shutting_down_finishes_what_is_in_flight() {
     let (service, gate, _) = gated(one_worker());
-    let callers: Vec<_> = (0..4)
-        .map(|i| {
-            let service = service.clone();
-            std::thread::spawn(move || service.embed_text(&format!("text {i}"), "m"))
-        })
-        .collect();
-    gate.arrived(1);
-    eventually("the others wait", || service.stats().queue_depth == 3);
+    let callers = one_runs_and_others_wait(&service, &gate, 3);
     let ending = std::thread::spawn({
         let service = service.clone();
         move || service.shutdown()
@@ -314,14 +324,7 @@ fn shutting_down_gives_up_after_its_bound() {
     let mut config = one_worker();
     config.performance.shutdown_timeout = Duration::from_millis(50);
     let (service, gate, _) = gated(config);
-    let callers: Vec<_> = (0..3)
-        .map(|i| {
-            let service = service.clone();
-            std::thread::spawn(move || service.embed_text(&format!("text {i}"), "m"))
-        })
-        .collect();
-    gate.arrived(1);
-    eventually("the others wait", || service.stats().queue_depth == 2);
+    let callers = one_runs_and_others_wait(&service, &gate, 2);
     let ending = std::thread::spawn({
         let service = service.clone();
         move || service.shutdown()
@@ -398,12 +401,13 @@ fn a_batch_that_may_wait_is_filled() {
     let mut config = one_worker();
     config.performance.batch_timeout = Duration::from_secs(10);
     config.text_embedding.batch_size = 3;
-    let service = service(config, |text| Ok(entry(text)));
+    let (service, gate, _) = gated(config);
     let request = service.request().model("m");
     let start = Instant::now();
     let mut futures: Vec<_> =
         ["a", "b", "c"].map(|text| Box::pin(request.embed_text_async(text))).into();
     futures.iter_mut().for_each(begin);
+    gate.open();
     for future in futures {
         block_on(future).unwrap();
     }
