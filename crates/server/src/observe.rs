@@ -101,7 +101,7 @@ impl Drop for Record {
                     method = self.method,
                     route = self.route,
                     status = self.status,
-                    duration_ms = took.as_secs_f64() * 1e3,
+                    duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3,
                     request_id = self.id.as_str(),
                     model = self.facts.model,
                     inputs = self.facts.inputs,

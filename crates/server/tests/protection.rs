@@ -230,6 +230,7 @@ fn who_does_not_read_its_answer_is_cut_off() {
     let mut config = mock();
     config.server.read_timeout = Duration::from_millis(500);
     config.server.max_inputs = 10_000;
+    config.performance.max_queue = 10_000;
     let server = Running::start(config);
     let mut stream = server.connect();
     // Some 40 MB of numbers, more than sockets hold.
@@ -260,14 +261,14 @@ fn more_connections_than_allowed_wait_their_turn() {
 #[test]
 fn keys_are_asked_for_but_by_probes_and_prometheus() {
     let mut config = mock();
-    config.server.api_keys = vec!["sesame".to_owned(), "other".to_owned()];
+    config.server.api_keys = vec!["sesame-open-thyself".to_owned(), "another-key-of-mine".to_owned()];
     let server = Running::start(config);
     let typed = ("content-type", "application/json");
     let with = |key: &str| {
         server.send("POST", E, &[typed, ("authorization", key)], good().as_bytes()).status
     };
-    assert_eq!(with("Bearer sesame"), 200);
-    assert_eq!(with("Bearer other"), 200);
+    assert_eq!(with("Bearer sesame-open-thyself"), 200);
+    assert_eq!(with("Bearer another-key-of-mine"), 200);
     assert_eq!(with("Bearer wrong"), 401);
     let reply = server.post(E, &good());
     assert_eq!(reply.status, 401);
@@ -305,7 +306,7 @@ fn while_models_load_there_are_answers_that_say_so() {
     let config = mock();
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let for_service = config.clone();
-    let server = Running::start_with(config, move || {
+    let mut server = Running::start_with(config, move || {
         let _ = wait.recv();
         EmbeddingService::new(for_service)
     });

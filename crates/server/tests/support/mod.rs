@@ -50,7 +50,7 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(config: Config) -> Self {
         let for_service = config.clone();
-        let server = Self::start_with(config, move || EmbeddingService::new(for_service));
+        let mut server = Self::start_with(config, move || EmbeddingService::new(for_service));
         server.until_ready();
         server
     }
@@ -78,8 +78,11 @@ impl Running {
         Running { address, stop: Some(stop), thread: Some(thread) }
     }
 
-    pub(crate) fn until_ready(&self) {
+    pub(crate) fn until_ready(&mut self) {
         for _ in 0..600 {
+            if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+                panic!("it ended: {:?}", self.ended());
+            }
             if self.get("/health/ready").status == 200 {
                 return;
             }
