@@ -35,6 +35,7 @@ def main() -> None:
             ("Redis hit", {"cache": {"memory_bytes": 0}}, True),
         ):
             result["rows"] += bench.throughput(name, config, redis)
+        result["hits"] = bench.hits()
         result["batches"] = bench.batches()
         result["overload"] = bench.overload()
     print(table(result))
@@ -49,6 +50,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--isovec", type=Path, required=True, help="the program")
+    parser.add_argument("--hits", type=Path, required=True, help="the program bench-hits")
     parser.add_argument("--seconds", type=int, default=15, help="for each row")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--svg", type=Path)
@@ -58,6 +60,7 @@ def parse() -> argparse.Namespace:
 class Bench:
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
         self.isovec, self.seconds, self.folder = arguments.isovec, arguments.seconds, folder
+        self.hits_program = arguments.hits
 
     def throughput(self, name: str, config: dict, redis: bool) -> list[dict]:
         rows = []
@@ -86,6 +89,15 @@ class Bench:
                 )
                 say(rows[-1])
         return rows
+
+    def hits(self) -> dict:
+        """Without HTTP, in the process that asks: microseconds at the median and the 99th percentile."""
+        with redis_server(self.folder) as address:
+            done = subprocess.run([self.hits_program, address], check=True, capture_output=True, text=True)
+        result = json.loads(done.stdout)
+        # The warm-up's 32, or a few more where Redis was slower to write than it to ask again.
+        say(result)
+        return result
 
     def batches(self) -> dict:
         """Texts a second in requests of 32."""
@@ -241,7 +253,15 @@ def table(result: dict) -> str:
             f'| {row["name"]} | {row["connections"]} | {row["requests_per_second"]:,.0f} | {row["p50_ms"]:.2f} ms '
             f'| {row["p99_ms"]:.2f} ms | {row["cpu_seconds_per_1000"]:.2f} s |'
         )
-    batches, over = result["batches"], result["overload"]
+    batches, over, hits = result["batches"], result["overload"], result["hits"]
+    out += ["", "| in process | p50 | p99 |", "|---|---:|---:|"]
+    for key, name in (
+        ("memory", "1 text from memory"),
+        ("memory_32", "32 texts from memory"),
+        ("redis", "1 text from Redis"),
+        ("redis_32", "32 texts from Redis"),
+    ):
+        out.append(f"| {name} | {hits[key][0]:,.1f} µs | {hits[key][1]:,.1f} µs |")
     out += [
         "",
         f'In requests of 32 texts: {batches["texts_per_second"]:,.0f} texts/s, '

@@ -34,6 +34,8 @@
 
 mod embed;
 mod flight;
+mod fusions;
+mod info;
 mod io;
 mod metrics;
 mod mock;
@@ -45,26 +47,25 @@ mod served;
 mod stats;
 mod worker;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 
+pub use info::ModelInfo;
 pub use request::Request;
 pub use served::{ServedFused, ServedImage, ServedText};
 pub use stats::{Requests, Stats};
 
 use crate::cache::{Cache, Key};
 use crate::config::{Config, ModelConfig};
-use crate::{
-    Error, ErrorKind, Fingerprint, Fusion, FusionKind, FusionWeights, ModelKind, ModelSpec, Result,
-};
+use crate::{Error, ErrorKind, Fusion, ModelKind, Result};
 use embed::{Pipeline, Served};
 use flight::Flights;
+use fusions::Fusions;
 use io::Io;
 use metrics::{Metrics, Operation, Outcome};
 use model::{Input, Loaded};
@@ -86,7 +87,7 @@ struct Inner {
     pipeline: Arc<Pipeline>,
     metrics: Arc<Metrics>,
     registry: Registry,
-    fusions: Mutex<HashMap<(usize, usize), Arc<Fusion>>>,
+    fusions: Fusions,
     #[cfg(feature = "image-url")]
     fetcher: Option<crate::ImageFetcher>,
     io: Io,
@@ -95,36 +96,6 @@ struct Inner {
     /// Requests that are worked on.
     busy: AtomicUsize,
     started: Instant,
-}
-
-/// A model that is loaded.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ModelInfo {
-    /// The name that callers use.
-    pub name: String,
-    /// What it takes.
-    pub kind: ModelKind,
-    /// The number of dimensions of its vectors.
-    pub dims: usize,
-    /// The most tokens that are read of one text; 0 for a model of images.
-    pub max_tokens: usize,
-    /// What identifies the space of its vectors.
-    pub fingerprint: Fingerprint,
-    /// The weights, where the model has several.
-    pub variant: String,
-    /// The size of its files in bytes; 0 for a stand-in, which reads none.
-    pub bytes: u64,
-    /// The user's own word for the state of the model.
-    pub version: Option<String>,
-    /// Whether it is a stand-in whose vectors mean nothing (`development.mock_mode`).
-    pub mock: bool,
-    /// When it was loaded.
-    pub loaded_at: SystemTime,
-    /// How long loading took.
-    pub load_time: Duration,
-    /// The facts of the model.
-    pub spec: ModelSpec,
 }
 
 impl EmbeddingService {
@@ -156,7 +127,7 @@ impl EmbeddingService {
             pipeline,
             metrics,
             registry,
-            fusions: Mutex::default(),
+            fusions: Fusions::default(),
             #[cfg(feature = "image-url")]
             fetcher: fetcher(&config)?,
             io,
@@ -309,14 +280,7 @@ impl EmbeddingService {
     /// Those of [`Fusion`]'s constructors, and [`DimensionMismatch`](ErrorKind::DimensionMismatch) for a fusion of
     /// other dimensions.
     pub fn fusion(&self, text_dims: usize, image_dims: usize) -> Result<Arc<Fusion>> {
-        // Held while one is made: half a second, once.
-        let mut fusions = self.inner.fusions.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(fusion) = fusions.get(&(text_dims, image_dims)) {
-            return Ok(Arc::clone(fusion));
-        }
-        let fusion = Arc::new(make_fusion(&self.inner.config, text_dims, image_dims)?);
-        fusions.insert((text_dims, image_dims), Arc::clone(&fusion));
-        Ok(fusion)
+        self.inner.fusions.get(&self.inner.config.fusion, text_dims, image_dims)
     }
 
     /// Runs every loaded model once, past the cache: whether the service can serve.
@@ -528,25 +492,6 @@ fn fetcher(config: &Config) -> Result<Option<crate::ImageFetcher>> {
         builder = builder.allow_hosts(images.allowed_hosts.iter().cloned());
     }
     builder.build().map(Some).map_err(|e| e.context("image_embedding.allowed_hosts"))
-}
-
-fn make_fusion(config: &Config, text_dims: usize, image_dims: usize) -> Result<Fusion> {
-    let settings = &config.fusion;
-    if let Some(path) = &settings.path {
-        let bytes = std::fs::read(path).map_err(|e| crate::folder::cannot_read(path, e))?;
-        return Fusion::from_safetensors(&bytes).map_err(|e| e.context(path.display()));
-    }
-    let weights = FusionWeights::new(settings.text_weight, 1.0 - settings.text_weight)?;
-    match settings.kind {
-        FusionKind::Concat => Fusion::concat(text_dims, image_dims, weights),
-        FusionKind::Untrained => {
-            Fusion::untrained(text_dims, image_dims, settings.dimensions, settings.seed, weights)
-        }
-        kind => Err(Error::new(
-            ErrorKind::InvalidConfig,
-            format!("fusion: a {kind} fusion needs a file (fusion.path)"),
-        )),
-    }
 }
 
 impl fmt::Debug for EmbeddingService {

@@ -261,7 +261,8 @@ fn more_connections_than_allowed_wait_their_turn() {
 #[test]
 fn keys_are_asked_for_but_by_probes_and_prometheus() {
     let mut config = mock();
-    config.server.api_keys = vec!["sesame-open-thyself".to_owned(), "another-key-of-mine".to_owned()];
+    config.server.api_keys =
+        vec!["sesame-open-thyself".to_owned(), "another-key-of-mine".to_owned()];
     let server = Running::start(config);
     let typed = ("content-type", "application/json");
     let with = |key: &str| {
