@@ -1,1 +1,0 @@
-//! `embed(text)` in SQL.
