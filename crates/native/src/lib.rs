@@ -23,6 +23,9 @@
 //! - **`download`** (default): fetch models from their sources over HTTPS. Without it no network
 //!   code is compiled, and models come from the cache, a local folder or your own bytes.
 //! - **`image-url`**: `ImageFetcher`, which gets images by their address, from public addresses only.
+//! - **`service`**: `EmbeddingService`, for many callers at once: a bounded queue with workers, a cache in memory,
+//!   models that come and go, metrics, configuration.
+//! - **`redis`**: further tiers of the service's cache, on Redis servers.
 //!
 //! # Environment
 //!
