@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-WIDTH, LEFT, RIGHT, ROW = 760, 190, 190, 26
+WIDTH, LEFT, RIGHT, ROW = 790, 220, 190, 26
 COLOURS = {"computed": "#8d99ae", "Redis hit": "#edae49", "memory hit": "#d1495b"}
 
 

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import platform
+import random
 import signal
 import socket
 import subprocess
@@ -127,7 +128,7 @@ class Bench:
         delay = {"performance": {"max_queue_delay": f"{max(1, int(unloaded / 2))}ms"}}
         with self.service(workers | delay | {"cache": {"enabled": False}}) as service:
             self.load(service, body, 1, 2)
-            flood = self.load(service, body, 64, self.seconds, f"--rps={10 * capacity / 64:.2f}")
+            flood = self.flood(service, body, 10 * capacity)
         accepted = [took for took, status in flood if status == 200]
         rejected = [took for took, status in flood if status == 429]
         result = {
@@ -152,17 +153,28 @@ class Bench:
         path.write_text(json.dumps(content))
         return path
 
-    def load(
-        self, service: Service, body: Path, connections: int, seconds: int, *how: str
-    ) -> list[tuple[float, int]]:
+    def load(self, service: Service, body: Path, connections: int, seconds: int) -> list[tuple[float, int]]:
         """Milliseconds and status of every request that was answered within `seconds`."""
         log = self.folder / "requests.tsv"
-        log.unlink(missing_ok=True)
-        command = ["h2load", "--h1", f"-c{connections}", f"-D{seconds}", f"--log-file={log}", *how]
-        command += ["-d", body, "-H", "content-type: application/json", f"{service.url}/v1/embeddings"]
-        subprocess.run(command, check=True, capture_output=True, text=True)
-        rows = (line.split("\t") for line in log.read_text().splitlines())
-        return [(int(took) / 1e3, int(status)) for _, status, took, *_ in rows]
+        command = h2load(service, body, log, f"-c{connections}", f"-D{seconds}")
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return answers(log)
+
+    def flood(self, service: Service, body: Path, per_second: float) -> list[tuple[float, int]]:
+        """Sends at a rate of its own, whatever is answered. The clients of one h2load send in step, and so would fill
+        the queue in bursts: these are 64 of one client, which start at moments of their own."""
+        clients = 64
+        chance = random.Random(17)
+        with contextlib.ExitStack() as running:
+            logs = []
+            for client in range(clients):
+                logs.append(self.folder / f"requests-{client}.tsv")
+                rate = f"--rps={per_second / clients:.3f}"
+                command = h2load(service, body, logs[-1], "-c1", f"-D{self.seconds}", rate)
+                process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+                running.callback(process.wait)
+                time.sleep(chance.uniform(0, 0.1))
+        return [answer for log in logs for answer in answers(log)]
 
     def service(self, config: dict) -> contextlib.AbstractContextManager[Service]:
         return Service.running(self.isovec, config, self.folder)
@@ -205,6 +217,17 @@ class Service:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024
         raise SystemExit("no VmRSS")
+
+
+def h2load(service: Service, body: Path, log: Path, *how: str) -> list[str | Path]:
+    log.unlink(missing_ok=True)
+    command = ["h2load", "--h1", *how, f"--log-file={log}", "-d", body, "-H", "content-type: application/json"]
+    return [*command, f"{service.url}/v1/embeddings"]
+
+
+def answers(log: Path) -> list[tuple[float, int]]:
+    rows = (line.split("\t") for line in log.read_text().splitlines())
+    return [(int(took) / 1e3, int(status)) for _, status, took, *_ in rows]
 
 
 @contextlib.contextmanager
