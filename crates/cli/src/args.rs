@@ -336,6 +336,8 @@ pub(crate) enum ModelsCommand {
     Fetch(ModelVariant),
     /// Check the hashes of the files that are here
     Verify(ModelVariant),
+    /// Load a model and say what it is, and how the engine runs it
+    Inspect(ModelVariant),
 }
 
 #[derive(Args, Debug)]

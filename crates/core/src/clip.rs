@@ -1,7 +1,7 @@
 //! Text in the space of images, and what can be done with both.
 
 use crate::{
-    Embedding, Error, ErrorKind, Fingerprint, HashedBytes, ModelKind, ModelSpec, Result,
+    Embedding, Error, ErrorKind, Execution, Fingerprint, HashedBytes, ModelKind, ModelSpec, Result,
     TextEmbedder, TextOptions, Tokens, vector,
 };
 
@@ -65,6 +65,11 @@ impl ClipTextEmbedder {
     /// What identifies the model with these settings.
     pub fn fingerprint(&self) -> Fingerprint {
         self.text.fingerprint()
+    }
+
+    /// What the engine made of the model.
+    pub fn execution(&self) -> Execution {
+        self.text.execution()
     }
 
     /// The number of dimensions of its vectors.

@@ -4,7 +4,9 @@
 //! That is what makes a vector independent of its neighbours, and it is faster per token than a
 //! padded batch (measured; see ARCHITECTURE.md).
 
+mod encoder;
 mod fold;
+mod fuse;
 mod inputs;
 mod outputs;
 mod proto;
@@ -13,13 +15,14 @@ use ndarray::{Array1, Array2, Ix2};
 use tract_onnx::prelude::*;
 
 use self::inputs::{Input, Role};
-use crate::{Error, ErrorKind, HashedBytes, Pooling, Result, guard, limits};
+use crate::{Error, ErrorKind, Execution, HashedBytes, Kernels, Pooling, Result, guard, limits};
 
 /// A loaded model. Runs on `&self`, from any number of threads at once.
 pub(crate) struct Engine {
     plan: Arc<TypedRunnableModel>,
     inputs: Vec<Input>,
     output: String,
+    execution: Execution,
 }
 
 /// What a model takes.
@@ -45,6 +48,7 @@ pub(crate) struct Expected<'a> {
     pub(crate) dims: usize,
     pub(crate) pooling: Pooling,
     pub(crate) output: Option<&'a str>,
+    pub(crate) kernels: Kernels,
 }
 
 impl Engine {
@@ -66,6 +70,11 @@ impl Engine {
     /// The name of the output that is read.
     pub(crate) fn output(&self) -> &str {
         &self.output
+    }
+
+    /// What was made of the graph.
+    pub(crate) fn execution(&self) -> Execution {
+        self.execution
     }
 
     /// Runs one text: its ids, special tokens included, and their token types.
@@ -138,6 +147,7 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
     let invalid = |what: &str, e: TractError| {
         Error::new(ErrorKind::InvalidModel, format!("{what}: {}", chain(&e)))
     };
+    let isa = expected.kernels.isa()?;
     let proto = proto::decode(onnx.bytes())?;
     drop(onnx);
     let mut model = tract_onnx::onnx()
@@ -161,11 +171,22 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
         .map_err(|e| invalid("the ONNX graph has no consistent types", e))?;
     let (mut typed, output) = outputs::select(typed, expected)?;
     fold::fold_weights(&mut typed).map_err(|e| invalid("the weights cannot be restored", e))?;
+    let mut execution = Execution { fused_blocks: 0, kernels: Kernels::Tract };
+    if let Some(isa) = isa {
+        typed = typed
+            .into_decluttered()
+            .map_err(|e| invalid("the ONNX graph cannot be simplified", e))?;
+        let mask = inputs.iter().position(|input| input.role == Role::AttentionMask);
+        let mask = mask.and_then(|i| typed.input_outlets().ok()?.get(i).copied());
+        let fused_blocks = fuse::fuse(&mut typed, mask, isa)
+            .map_err(|e| invalid("the blocks of the encoder cannot be replaced", e))?;
+        execution = Execution { fused_blocks, kernels: isa.into() };
+    }
     let plan = typed
         .into_optimized()
         .and_then(|model| model.into_runnable())
         .map_err(|e| invalid("the ONNX graph cannot be planned", e))?;
-    Ok(Engine { plan, inputs, output })
+    Ok(Engine { plan, inputs, output, execution })
 }
 
 /// Runs `work`; a panic of the engine becomes an error. Plans and inputs are only read.

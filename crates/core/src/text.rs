@@ -4,7 +4,8 @@ use crate::engine::{Engine, Expected, Takes};
 use crate::pooling::{dimensions, finish};
 use crate::tokenizer::Tokenizer;
 use crate::{
-    Error, ErrorKind, Fingerprint, HashedBytes, IndexedBy, ModelKind, ModelSpec, Result, Tokens,
+    Error, ErrorKind, Execution, Fingerprint, HashedBytes, IndexedBy, Kernels, ModelKind,
+    ModelSpec, Result, Tokens,
 };
 
 /// Turns texts into vectors.
@@ -34,6 +35,8 @@ pub struct TextOptions {
     /// Keep only the first so many dimensions and scale to length one again. Only for a model that
     /// was trained for it, and only to the sizes its manifest lists.
     pub dimensions: Option<usize>,
+    /// Which loops run the model.
+    pub kernels: Kernels,
 }
 
 /// The vector of one text.
@@ -102,6 +105,7 @@ impl TextEmbedder {
             dims: spec.dims,
             pooling: spec.pooling,
             output: spec.output.as_deref(),
+            kernels: options.kernels,
         };
         // The tokenizer first: it is the cheaper of the two to refuse.
         let loaded = Tokenizer::load(tokenizer.bytes(), max_tokens)?;
@@ -189,6 +193,11 @@ impl TextEmbedder {
     /// What identifies the vector space of this model with these settings.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    /// What the engine made of the model.
+    pub fn execution(&self) -> Execution {
+        self.engine.execution()
     }
 
     /// The number of dimensions of its vectors.

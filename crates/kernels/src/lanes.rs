@@ -64,6 +64,17 @@ impl F32x4 {
     }
 
     #[inline(always)]
+    pub(crate) fn div(self, other: Self) -> Self {
+        F32x4(imp::div(self.0, other.0))
+    }
+
+    /// Adds the lowest bits of `power`, an integer, to the exponents.
+    #[inline(always)]
+    pub(crate) fn add_to_exponent(self, power: Self) -> Self {
+        F32x4(imp::add_to_exponent(self.0, power.0))
+    }
+
+    #[inline(always)]
     pub(crate) fn min(self, other: Self) -> Self {
         F32x4(imp::min(self.0, other.0))
     }
@@ -79,9 +90,14 @@ mod imp {
     use std::arch::wasm32;
 
     pub(super) use wasm32::{
-        f32x4_add as add, f32x4_max as max, f32x4_min as min, f32x4_mul as mul,
+        f32x4_add as add, f32x4_div as div, f32x4_max as max, f32x4_min as min, f32x4_mul as mul,
         f32x4_splat as splat, f32x4_sub as sub, v128 as Repr,
     };
+
+    #[inline(always)]
+    pub(super) fn add_to_exponent(x: Repr, power: Repr) -> Repr {
+        wasm32::i32x4_add(x, wasm32::i32x4_shl(power, 23))
+    }
 
     #[inline(always)]
     pub(super) unsafe fn load(from: *const f32) -> Repr {
@@ -133,11 +149,20 @@ mod imp {
         each(a, b, |a, b| a * b)
     }
 
+    pub(super) fn div(a: Repr, b: Repr) -> Repr {
+        each(a, b, |a, b| a / b)
+    }
+
+    // `b` where it is NaN, so that no NaN gets lost between two bounds; WebAssembly gives NaN for both.
     pub(super) fn min(a: Repr, b: Repr) -> Repr {
-        each(a, b, f32::min)
+        each(a, b, |a, b| if a < b { a } else { b })
     }
 
     pub(super) fn max(a: Repr, b: Repr) -> Repr {
-        each(a, b, f32::max)
+        each(a, b, |a, b| if a > b { a } else { b })
+    }
+
+    pub(super) fn add_to_exponent(x: Repr, power: Repr) -> Repr {
+        each(x, power, |x, power| f32::from_bits(x.to_bits().wrapping_add(power.to_bits() << 23)))
     }
 }

@@ -1,17 +1,32 @@
-//! Inner loops for tract, where its own leave speed on the table.
+//! The inner loops of isovec: whole blocks of a transformer's encoder, and a matrix product for tract in
+//! WebAssembly.
 //!
-//! The only crate of isovec with unsafe code. Its face is safe: [`enable`] makes the kernels known to
-//! tract, which from then on chooses them by itself.
+//! The only crate of isovec with unsafe code; its face is safe.
 //!
-//! There is one kernel today, an `f32` matrix product for WebAssembly: [`wasm_f32_8x4`]. It is compiled
-//! on every platform, with arrays in the place of SIMD registers, so that the tests of any machine hold
-//! it against tract's plain implementation.
+//! - [`Block`] runs one block of an encoder on the tokens of one text or the patches of one image. It exists for
+//!   each [`Isa`], of which the fastest that the machine has is chosen when a model is loaded. Loops are written
+//!   once, over registers of any width, and compiled for each instruction set.
+//! - [`enable`] makes a product of ours known to tract, for what is not in such blocks. It is compiled on every
+//!   platform, with arrays in the place of SIMD registers, so that the tests of any machine hold
+//!   it against tract's plain implementation.
 
+mod attention;
+mod encoder;
+mod isa;
 mod lanes;
+mod linear;
+mod math;
 mod matmul;
+mod memory;
+mod product;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod register;
+mod rows;
+mod simd;
 
+pub use encoder::{Block, BlockError, BlockWeights, LinearWeights, NormPlacement, NormWeights};
+pub use isa::Isa;
+pub use math::Activation;
 pub use matmul::wasm_f32_8x4;
 
 /// Makes tract use the kernels of this crate that suit the platform, if there are any. Calling it again

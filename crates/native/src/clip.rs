@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use isovec_core::{
-    Embedding, Fingerprint, HashedBytes, ImageOptions, ModelKind, ModelSpec, Result, TextOptions,
-    Tokens, ZeroShot, zero_shot,
+    Embedding, Execution, Fingerprint, HashedBytes, ImageOptions, ModelKind, ModelSpec, Result,
+    TextOptions, Tokens, ZeroShot, zero_shot,
 };
 use ndarray::Array2;
 
@@ -120,6 +120,11 @@ impl ClipTextEmbedder {
     /// What identifies the model with these settings.
     pub fn fingerprint(&self) -> Fingerprint {
         self.core.fingerprint()
+    }
+
+    /// What the engine made of the model.
+    pub fn execution(&self) -> Execution {
+        self.core.execution()
     }
 
     /// The number of dimensions of its vectors.

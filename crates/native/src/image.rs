@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use isovec_core::image::{ImageLimits, Pixels, Preprocessing};
 use isovec_core::{
-    Error, ErrorKind, Fingerprint, HashedBytes, ImageEmbedding, ImageOptions, ModelKind, ModelSpec,
-    Result,
+    Error, ErrorKind, Execution, Fingerprint, HashedBytes, ImageEmbedding, ImageOptions, ModelKind,
+    ModelSpec, Result,
 };
 use ndarray::Array2;
 
@@ -184,6 +184,11 @@ impl ImageEmbedder {
     /// What identifies the model with these settings.
     pub fn fingerprint(&self) -> Fingerprint {
         self.core.fingerprint()
+    }
+
+    /// What the engine made of the model.
+    pub fn execution(&self) -> Execution {
+        self.core.execution()
     }
 
     /// The number of dimensions of its vectors.

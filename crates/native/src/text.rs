@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use isovec_core::{
-    Embedding, Fingerprint, HashedBytes, IndexedBy, ModelKind, ModelSpec, Result, TextOptions,
-    Tokens,
+    Embedding, Execution, Fingerprint, HashedBytes, IndexedBy, Kernels, ModelKind, ModelSpec,
+    Result, TextOptions, Tokens,
 };
 use ndarray::Array2;
 
@@ -139,6 +139,11 @@ impl TextEmbedder {
         self.core.fingerprint()
     }
 
+    /// What the engine made of the model.
+    pub fn execution(&self) -> Execution {
+        self.core.execution()
+    }
+
     /// The number of dimensions of its vectors.
     pub fn dims(&self) -> usize {
         self.core.dims()
@@ -185,6 +190,13 @@ impl TextEmbedderBuilder<'_> {
     #[must_use]
     pub fn dimensions(mut self, dimensions: usize) -> Self {
         self.options.dimensions = Some(dimensions);
+        self
+    }
+
+    /// Chooses the loops that run the model, to compare them.
+    #[must_use]
+    pub fn kernels(mut self, kernels: Kernels) -> Self {
+        self.options.kernels = kernels;
         self
     }
 

@@ -38,7 +38,7 @@ pub(crate) fn spec(json: &str) -> Result<ModelSpec> {
 
 pub(crate) fn text(json: Option<&str>) -> Result<TextOptions> {
     let Text { max_tokens, dimensions } = read("options", json.unwrap_or("{}"))?;
-    Ok(TextOptions { max_tokens, dimensions })
+    Ok(TextOptions { max_tokens, dimensions, ..Default::default() })
 }
 
 pub(crate) fn image(json: Option<&str>) -> Result<ImageOptions> {
@@ -50,7 +50,7 @@ pub(crate) fn image(json: Option<&str>) -> Result<ImageOptions> {
         max_pixels: limits.max_pixels.unwrap_or(default.max_pixels),
         max_decoded_bytes: limits.max_decoded_bytes.unwrap_or(default.max_decoded_bytes),
     };
-    Ok(ImageOptions { limits, dimensions, exif_orientation })
+    Ok(ImageOptions { limits, dimensions, exif_orientation, ..Default::default() })
 }
 
 fn read<T: DeserializeOwned>(name: &str, json: &str) -> Result<T> {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use isovec::store::FetchOptions;
-use isovec::{ModelStore, Result};
+use isovec::{ClipTextEmbedder, ImageEmbedder, ModelKind, ModelStore, Result, TextEmbedder};
 
 use super::{Context, cannot_write};
 use crate::args::{ModelVariant, ModelsCommand};
@@ -14,6 +14,7 @@ pub(crate) fn run(context: &Context, command: ModelsCommand) -> Result<()> {
         ModelsCommand::List => list(&store),
         ModelsCommand::Fetch(args) => fetch(context, &store, &args),
         ModelsCommand::Verify(args) => verify(&store, &args),
+        ModelsCommand::Inspect(args) => inspect(&args),
     }
 }
 
@@ -61,6 +62,43 @@ fn verify(store: &ModelStore, args: &ModelVariant) -> Result<()> {
     for file in store.verify(manifest.get(&args.model)?, &args.variant)? {
         writeln!(std::io::stdout(), "{}  {}  {}", file.sha256, file.origin, file.path.display())
             .map_err(cannot_write)?;
+    }
+    Ok(())
+}
+
+fn inspect(args: &ModelVariant) -> Result<()> {
+    let (model, variant) = (args.model.as_str(), args.variant.as_str());
+    let kind = isovec::manifest()?.get(model).map_or(ModelKind::Text, |spec| spec.kind);
+    let (dims, fingerprint, execution) = match kind {
+        ModelKind::Image => {
+            let model = ImageEmbedder::builder(model).variant(variant).open()?;
+            (model.dims(), model.fingerprint(), model.execution())
+        }
+        ModelKind::ClipText => {
+            let model = ClipTextEmbedder::builder(model).variant(variant).open()?;
+            (model.dims(), model.fingerprint(), model.execution())
+        }
+        _ => {
+            let model = TextEmbedder::builder(model).variant(variant).open()?;
+            (model.dims(), model.fingerprint(), model.execution())
+        }
+    };
+    let blocks = match execution.fused_blocks {
+        0 => "not recognised; the graph runs operator by operator".to_owned(),
+        n => format!("{n} fused"),
+    };
+    let rows = [
+        ("model", model.to_owned()),
+        ("kind", kind.to_string()),
+        ("variant", variant.to_owned()),
+        ("dims", dims.to_string()),
+        ("fingerprint", fingerprint.to_string()),
+        ("encoder blocks", blocks),
+        ("kernels", execution.kernels.to_string()),
+    ];
+    let mut out = std::io::stdout();
+    for (name, value) in rows {
+        writeln!(out, "{name:<16}{value}").map_err(cannot_write)?;
     }
     Ok(())
 }

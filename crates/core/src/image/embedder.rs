@@ -3,7 +3,9 @@
 use crate::engine::{Engine, Expected, Takes};
 use crate::image::{ImageFormat, ImageLimits, Pixels, Preprocessing};
 use crate::pooling::{dimensions, finish};
-use crate::{Error, ErrorKind, Fingerprint, HashedBytes, ModelKind, ModelSpec, Result};
+use crate::{
+    Error, ErrorKind, Execution, Fingerprint, HashedBytes, Kernels, ModelKind, ModelSpec, Result,
+};
 
 /// Turns image files (JPEG, PNG, WebP) into vectors.
 ///
@@ -45,6 +47,8 @@ pub struct ImageOptions {
     /// Whether the orientation in the EXIF data is applied before anything else. By default, what the
     /// model's manifest says: no, as in the reference. It changes the fingerprint.
     pub exif_orientation: Option<bool>,
+    /// Which loops run the model.
+    pub kernels: Kernels,
 }
 
 /// The vector of one image, and what is known of its file.
@@ -114,6 +118,7 @@ impl ImageEmbedder {
             dims: spec.dims,
             pooling: spec.pooling,
             output: spec.output.as_deref(),
+            kernels: options.kernels,
         };
         let engine = Engine::load(model, &expected)?;
         let fingerprint =
@@ -205,6 +210,11 @@ impl ImageEmbedder {
     /// What identifies the model with these settings.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    /// What the engine made of the model.
+    pub fn execution(&self) -> Execution {
+        self.engine.execution()
     }
 
     /// The number of dimensions of its vectors.

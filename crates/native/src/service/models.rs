@@ -249,7 +249,7 @@ impl Engine {
     ) -> Result<Self> {
         // What is said of this model must hold; what is said of all of them, as far as it reads so many.
         let of_all = config.text_embedding.max_tokens.map(|most| most.min(spec.max_tokens));
-        let text = TextOptions { max_tokens: model.max_tokens.or(of_all), dimensions: None };
+        let text = TextOptions { max_tokens: model.max_tokens.or(of_all), ..Default::default() };
         files.load(|mut files| match kind {
             ModelKind::Image => {
                 let options = ImageOptions { limits: image_limits(config), ..Default::default() };

@@ -1,0 +1,263 @@
+//! One block of an encoder, found around its softmax.
+
+use isovec_kernels::{Activation, BlockWeights, NormPlacement};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
+use tract_onnx::tract_core::ops::math::{Add, Mul};
+use tract_onnx::tract_core::ops::nn::gelu_approximate::GeluApproximate;
+use tract_onnx::tract_core::ops::nn::gelu_exact::GeluExact;
+use tract_onnx::tract_core::ops::nn::{Sigmoid, Softmax, SoftmaxKind};
+
+use super::labels::{self, Label};
+use super::parts::{
+    Linear, Norm, both_ways, is, linear_after, linear_before, norm_after, norm_before, only_taker,
+    producer, scalar, skip_axes, takers,
+};
+
+/// A block in the graph.
+pub(super) struct Found {
+    /// What goes in: `[.., S, hidden]`.
+    pub(super) tokens: OutletId,
+    /// What comes out.
+    pub(super) output: OutletId,
+    /// What is added to scores, `[.., 1 or S, S]`.
+    pub(super) mask: Option<OutletId>,
+    heads: usize,
+    scale: f32,
+    qkv: Linear,
+    projection: Linear,
+    up: Linear,
+    activation: Activation,
+    down: Linear,
+    placement: NormPlacement,
+    norms: [Norm; 2],
+}
+
+impl Found {
+    pub(super) fn weights(&self) -> BlockWeights<'_> {
+        BlockWeights {
+            heads: self.heads,
+            scale: self.scale,
+            qkv: self.qkv.weights(),
+            output: self.projection.weights(),
+            up: self.up.weights(),
+            activation: self.activation,
+            down: self.down.weights(),
+            placement: self.placement,
+            norm_1: self.norms[0].weights(),
+            norm_2: self.norms[1].weights(),
+        }
+    }
+}
+
+/// The block whose attention has the softmax `id`, if it is one.
+pub(super) fn around(model: &TypedModel, id: usize) -> Option<Found> {
+    let node = model.node(id);
+    let softmax = node.op_as::<Softmax>()?;
+    let [axis] = *softmax.axes.as_slice() else { return None };
+    if softmax.kind != SoftmaxKind::Softmax || softmax.quant_output_dt.is_some() {
+        return None;
+    }
+    let mut heads = None;
+    let scores = scores(model, *node.inputs.first()?, &mut heads)?.asked_along(axis)?;
+
+    let (weighted, axes) = skip_axes(model, id.into(), scores.axes, &mut heads)?;
+    let by_values = only_taker(model, weighted)?;
+    let slot = by_values.inputs.iter().position(|input| *input == weighted)?;
+    let values = heads_of(model, *by_values.inputs.get(1 - slot)?, &mut heads)?;
+    let only_values = |label| (label == Label::Dim).then_some(label);
+    let axes = labels::product(
+        by_values.op_as::<EinSum>()?,
+        slot,
+        [&axes, &values.axes],
+        [Label::Key, Label::Head],
+        only_values,
+    )?;
+
+    let (context, axes) = skip_axes(model, by_values.id.into(), axes, &mut heads)?;
+    let (projection, attended) = linear_after(model, only_taker(model, context)?, context, &axes)?;
+    let (sum, residual) = sum_with(model, attended)?;
+
+    let [queries, keys] = [scores.first, scores.second];
+    let of = queries.of;
+    if keys.of != of || values.of != of || values.scale != 1.0 {
+        return None;
+    }
+    let placement = if residual == of { NormPlacement::After } else { NormPlacement::Before };
+    let (norm_1, fed_forward, residual_2) = match placement {
+        NormPlacement::After => {
+            let (norm, normed) = norm_after(model, sum)?;
+            (norm, normed, normed)
+        }
+        NormPlacement::Before => {
+            let norm = norm_before(model, of).filter(|norm| norm.of == residual)?;
+            (norm, norm_after(model, sum)?.1, sum)
+        }
+    };
+    let axes = labels::of_tokens(model.outlet_fact(fed_forward).ok()?)?;
+    let (up, wide) = takers(model, fed_forward)
+        .find_map(|node| linear_after(model, node, fed_forward, &axes))?;
+    let (activation, wide) = activation_after(model, wide)?;
+    let axes = labels::of_tokens(model.outlet_fact(wide).ok()?)?;
+    let (down, narrow) = linear_after(model, only_taker(model, wide)?, wide, &axes)?;
+    let (sum_2, _) = sum_with(model, narrow).filter(|(_, with)| *with == residual_2)?;
+    let (norm_2, output) = match placement {
+        NormPlacement::After => norm_after(model, sum_2)?,
+        NormPlacement::Before => (norm_before(model, fed_forward)?, sum_2),
+    };
+    Some(Found {
+        tokens: residual,
+        output,
+        mask: scores.mask,
+        heads: heads?,
+        scale: scores.scale * queries.scale * keys.scale,
+        qkv: Linear::beside([&queries.linear, &keys.linear, &values.linear]),
+        projection,
+        up,
+        activation,
+        down,
+        placement,
+        norms: [norm_1, norm_2],
+    })
+}
+
+/// Queries, keys or values by heads: a product by weights of the tokens `of`.
+struct Heads {
+    linear: Linear,
+    of: OutletId,
+    axes: TVec<Label>,
+    scale: f32,
+}
+
+fn heads_of(model: &TypedModel, outlet: OutletId, heads: &mut Option<usize>) -> Option<Heads> {
+    let node = producer(model, outlet);
+    if let Some(op) = node.op_as::<AxisOp>() {
+        let mut found = heads_of(model, *node.inputs.first()?, heads)?;
+        found.axes = labels::after(op, found.axes, heads)?;
+        return Some(found);
+    }
+    if is::<Mul>(node) {
+        let (x, scale) = both_ways(node).find_map(|(x, s)| Some((x, scalar(model, s)?)))?;
+        let mut found = heads_of(model, x, heads)?;
+        found.scale *= scale;
+        return Some(found);
+    }
+    let (linear, of, axes) = linear_before(model, outlet)?;
+    Some(Heads { linear, of, axes, scale: 1.0 })
+}
+
+/// Scores of queries and keys. `first`'s tokens have the label of those who ask until it is known which of the two that are.
+struct Scores {
+    first: Heads,
+    second: Heads,
+    axes: TVec<Label>,
+    scale: f32,
+    mask: Option<OutletId>,
+}
+
+impl Scores {
+    /// With the tokens that are asked along the axis of the softmax.
+    fn asked_along(mut self, axis: usize) -> Option<Self> {
+        match self.axes.get(axis)? {
+            Label::Key => Some(self),
+            // A mask's axes were checked the other way round.
+            Label::Token if self.mask.is_none() => {
+                std::mem::swap(&mut self.first, &mut self.second);
+                for label in &mut self.axes {
+                    *label = match *label {
+                        Label::Token => Label::Key,
+                        Label::Key => Label::Token,
+                        other => other,
+                    };
+                }
+                Some(self)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn scores(model: &TypedModel, outlet: OutletId, heads: &mut Option<usize>) -> Option<Scores> {
+    let node = producer(model, outlet);
+    if let Some(op) = node.op_as::<AxisOp>() {
+        let mut found = scores(model, *node.inputs.first()?, heads)?;
+        found.axes = labels::after(op, found.axes, heads)?;
+        return Some(found);
+    }
+    if is::<Mul>(node) {
+        let (x, scale) = both_ways(node).find_map(|(x, s)| Some((x, scalar(model, s)?)))?;
+        let mut found = scores(model, x, heads).filter(|found| found.mask.is_none())?;
+        found.scale *= scale;
+        return Some(found);
+    }
+    if is::<Add>(node) {
+        return both_ways(node).find_map(|(x, mask)| {
+            let found = scores(model, x, heads).filter(|found| found.mask.is_none())?;
+            let fits =
+                is_mask(model.outlet_fact(mask).ok()?, model.outlet_fact(x).ok()?, &found.axes);
+            fits.then_some(Scores { mask: Some(mask), ..found })
+        });
+    }
+    let einsum = node.op_as::<EinSum>()?;
+    let first = heads_of(model, *node.inputs.first()?, heads)?;
+    let second = heads_of(model, *node.inputs.get(1)?, heads)?;
+    let only_second = |label| (label == Label::Token).then_some(Label::Key);
+    let axes = labels::product(
+        einsum,
+        0,
+        [&first.axes, &second.axes],
+        [Label::Dim, Label::Head],
+        only_second,
+    )?;
+    Some(Scores { first, second, axes, scale: 1.0, mask: None })
+}
+
+/// Whether a mask is the same for each head, and has a number for each token that is asked.
+fn is_mask(mask: &TypedFact, scores: &TypedFact, axes: &[Label]) -> bool {
+    let position = |label| axes.iter().position(|axis| *axis == label);
+    mask.datum_type == f32::datum_type()
+        && mask.shape.rank() == axes.len()
+        && position(Label::Token) < position(Label::Key)
+        && axes.iter().enumerate().all(|(i, label)| match label {
+            Label::Key => mask.shape[i] == scores.shape[i],
+            Label::Token => mask.shape[i].is_one() || mask.shape[i] == scores.shape[i],
+            _ => mask.shape[i].is_one(),
+        })
+}
+
+/// The sum of `outlet` and another value, and that value.
+fn sum_with(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, OutletId)> {
+    let node = only_taker(model, outlet).filter(|node| is::<Add>(node))?;
+    let (_, other) = both_ways(node).find(|(x, _)| *x == outlet)?;
+    let shape = |outlet| Some(&model.outlet_fact(outlet).ok()?.shape);
+    (shape(outlet)? == shape(other)?).then_some((node.id.into(), other))
+}
+
+/// The activation of `outlet`, and its value.
+fn activation_after(model: &TypedModel, outlet: OutletId) -> Option<(Activation, OutletId)> {
+    if let Some(node) = only_taker(model, outlet) {
+        let op = &node.op_as::<ElementWiseOp>()?.0;
+        let tanh = op.downcast_ref::<GeluApproximate>().is_some_and(|op| !op.fast_impl);
+        let activation = if op.is::<GeluExact>() {
+            Activation::Gelu
+        } else if tanh {
+            Activation::GeluTanh
+        } else {
+            return None;
+        };
+        return Some((activation, node.id.into()));
+    }
+    // x * sigmoid(1.702 * x)
+    takers(model, outlet).find_map(|scaled| {
+        let (_, factor) = both_ways(scaled).find(|(x, _)| is::<Mul>(scaled) && *x == outlet)?;
+        let sigmoid = only_taker(model, scaled.id.into())?;
+        let product = only_taker(model, sigmoid.id.into())?;
+        let quick = (scalar(model, factor)? - 1.702).abs() < 1e-6
+            && sigmoid.op_as::<ElementWiseOp>().is_some_and(|op| op.0.is::<Sigmoid>())
+            && is::<Mul>(product)
+            && both_ways(product).any(|(x, s)| x == outlet && s == sigmoid.id.into());
+        quick.then(|| (Activation::QuickGelu, product.id.into()))
+    })
+}

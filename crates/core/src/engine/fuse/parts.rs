@@ -1,0 +1,279 @@
+//! What blocks are made of: products by weights, layer normalisations, constants.
+
+use isovec_kernels::{LinearWeights, NormWeights};
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::math::{Add, Mul, Sub};
+use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, RmsNorm};
+
+use super::labels::{self, Label};
+
+/// A product by weights and the sum with a bias.
+pub(super) struct Linear {
+    /// `(inputs, outputs)`.
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Linear {
+    pub(super) fn weights(&self) -> LinearWeights<'_> {
+        LinearWeights { weight: &self.weight, bias: &self.bias }
+    }
+
+    /// Three side by side, as one of three times the outputs.
+    pub(super) fn beside(parts: [&Linear; 3]) -> Linear {
+        let outputs = parts[0].bias.len();
+        let mut weight = Vec::with_capacity(parts.iter().map(|part| part.weight.len()).sum());
+        let [a, b, c] = parts.map(|part| part.weight.chunks(outputs.max(1)));
+        for ((a, b), c) in a.zip(b).zip(c) {
+            for row in [a, b, c] {
+                weight.extend_from_slice(row);
+            }
+        }
+        Linear { weight, bias: parts.iter().flat_map(|part| &part.bias).copied().collect() }
+    }
+}
+
+/// A layer normalisation, and what it is of.
+pub(super) struct Norm {
+    pub(super) of: OutletId,
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+    epsilon: f32,
+}
+
+impl Norm {
+    pub(super) fn weights(&self) -> NormWeights<'_> {
+        NormWeights { gamma: &self.gamma, beta: &self.beta, epsilon: self.epsilon }
+    }
+}
+
+/// Whether a node is this operation on two values.
+pub(super) fn is<O: BinMiniOp>(node: &TypedNode) -> bool {
+    node.op_as::<TypedBinOp>().is_some_and(|op| op.0.is::<O>())
+}
+
+pub(super) fn producer(model: &TypedModel, outlet: OutletId) -> &TypedNode {
+    model.node(outlet.node)
+}
+
+pub(super) fn constant(model: &TypedModel, outlet: OutletId) -> Option<Arc<Tensor>> {
+    let constant = model.outlet_fact(outlet).ok()?.konst.clone()?;
+    (constant.datum_type() == f32::datum_type()).then_some(constant)
+}
+
+/// A constant of one number.
+pub(super) fn scalar(model: &TypedModel, outlet: OutletId) -> Option<f32> {
+    let constant = constant(model, outlet)?;
+    let view = constant.try_as_plain_ram().ok()?;
+    match view.as_slice::<f32>().ok()? {
+        [x] => Some(*x),
+        _ => None,
+    }
+}
+
+/// A constant that is one row along the last axis.
+fn row(model: &TypedModel, outlet: OutletId) -> Option<Vec<f32>> {
+    let constant = constant(model, outlet)?;
+    let view = constant.try_as_plain_ram().ok()?;
+    let values = view.as_slice::<f32>().ok()?;
+    (constant.shape().last() == Some(&values.len())).then(|| values.to_vec())
+}
+
+/// The two inputs of a node, in both orders.
+pub(super) fn both_ways(node: &TypedNode) -> impl Iterator<Item = (OutletId, OutletId)> {
+    let pair = match node.inputs.as_slice() {
+        [a, b] => Some((*a, *b)),
+        _ => None,
+    };
+    pair.into_iter().flat_map(|(a, b)| [(a, b), (b, a)])
+}
+
+/// The nodes that take a value.
+pub(super) fn takers(model: &TypedModel, outlet: OutletId) -> impl Iterator<Item = &TypedNode> {
+    let node = model.node(outlet.node);
+    let takers = node.outputs.get(outlet.slot).map_or(&[][..], |output| &output.successors);
+    takers.iter().map(|taker| model.node(taker.node))
+}
+
+/// The only node that takes a value.
+pub(super) fn only_taker(model: &TypedModel, outlet: OutletId) -> Option<&TypedNode> {
+    let mut takers = takers(model, outlet);
+    let first = takers.next()?;
+    takers.next().is_none().then_some(first)
+}
+
+/// Follows operations on axes forwards, to the value that something else takes.
+pub(super) fn skip_axes(
+    model: &TypedModel,
+    mut outlet: OutletId,
+    mut axes: TVec<Label>,
+    heads: &mut Option<usize>,
+) -> Option<(OutletId, TVec<Label>)> {
+    while let Some(op) =
+        only_taker(model, outlet).and_then(|node| node.op_as::<AxisOp>().map(|op| (node, op)))
+    {
+        axes = labels::after(op.1, axes, heads)?;
+        outlet = op.0.id.into();
+    }
+    Some((outlet, axes))
+}
+
+/// The product by constant weights that takes `x`, whose axes are `axes`: the weights as `(inputs, outputs)`, and
+/// the axes of the product.
+fn product_by_weights(
+    model: &TypedModel,
+    node: &TypedNode,
+    x: OutletId,
+    axes: &[Label],
+) -> Option<(Vec<f32>, TVec<Label>)> {
+    let einsum = node.op_as::<EinSum>()?;
+    if node.inputs.len() != 2
+        || einsum.q_params.is_some()
+        || einsum.operating_dt != f32::datum_type()
+    {
+        return None;
+    }
+    let slot = node.inputs.iter().position(|input| *input == x)?;
+    let weight = constant(model, *node.inputs.get(1 - slot)?)?;
+    let mut summed = tvec![];
+    let mut kept = tvec![];
+    let mut ones = tvec![];
+    let mut output = tvec![Label::One; einsum.axes.rank(InOut::Out(0))];
+    for axis in einsum.axes.iter_all_axes() {
+        let label = match axis.inputs[slot].as_slice() {
+            [] => None,
+            [position] => Some(*axes.get(*position)?),
+            _ => return None,
+        };
+        let of_weight = match axis.inputs[1 - slot].as_slice() {
+            [] => None,
+            [position] => Some(*position),
+            _ => return None,
+        };
+        let stays = !axis.outputs[0].is_empty();
+        let in_output = match (label, of_weight, stays) {
+            (Some(label @ (Label::Feature | Label::Head | Label::Dim)), Some(position), false) => {
+                summed.push((label, position));
+                Label::One
+            }
+            (Some(Label::Token), None, true) => Label::Token,
+            (None | Some(Label::One), Some(position), true) if weight.shape()[position] != 1 => {
+                kept.push(position);
+                Label::Feature
+            }
+            (None | Some(Label::One), of_weight, _) => {
+                ones.extend(of_weight);
+                Label::One
+            }
+            _ => return None,
+        };
+        if let [position] = axis.outputs[0].as_slice() {
+            *output.get_mut(*position)? = in_output;
+        }
+    }
+    // Features are the heads' one after the other.
+    summed.sort_by_key(|(label, _)| *label == Label::Dim);
+    let whole = match summed.as_slice() {
+        [(Label::Feature, _)] | [(Label::Head, _), (Label::Dim, _)] => kept.len() == 1,
+        _ => false,
+    };
+    if !whole || ones.iter().any(|&position| weight.shape()[position] != 1) {
+        return None;
+    }
+    let order: Vec<usize> =
+        ones.into_iter().chain(summed.iter().map(|(_, position)| *position)).chain(kept).collect();
+    let view = weight.to_plain_array_view::<f32>().ok()?;
+    let weight = view.permuted_axes(order).as_standard_layout().into_owned();
+    Some((weight.into_raw_vec_and_offset().0, output))
+}
+
+/// The sum with a bias behind a product: the value it is, and the bias.
+fn bias_after(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Vec<f32>)> {
+    let add = only_taker(model, outlet)?;
+    let (_, bias) = both_ways(add).find(|(x, _)| is::<Add>(add) && *x == outlet)?;
+    Some((add.id.into(), row(model, bias)?))
+}
+
+/// The product that `node` is, of `x`, whose axes are `axes`, and the sum with its bias. Also where its value is, which has
+/// the axes `[.., tokens, features]`.
+pub(super) fn linear_after(
+    model: &TypedModel,
+    node: &TypedNode,
+    x: OutletId,
+    axes: &[Label],
+) -> Option<(Linear, OutletId)> {
+    let (weight, axes) = product_by_weights(model, node, x, axes)?;
+    let (outlet, axes) = skip_axes(model, node.id.into(), axes, &mut None)?;
+    let (outlet, bias) = bias_after(model, outlet)?;
+    (labels::of_tokens(model.outlet_fact(outlet).ok()?)? == axes)
+        .then_some((Linear { weight, bias }, outlet))
+}
+
+/// The product and the sum whose value is `outlet`: what it is of, and the axes of the value.
+pub(super) fn linear_before(
+    model: &TypedModel,
+    outlet: OutletId,
+) -> Option<(Linear, OutletId, TVec<Label>)> {
+    let add = producer(model, outlet);
+    if !is::<Add>(add) {
+        return None;
+    }
+    let (product, bias) = both_ways(add).find(|(_, bias)| constant(model, *bias).is_some())?;
+    let node = producer(model, product);
+    let x = *node.inputs.iter().find(|input| constant(model, **input).is_none())?;
+    let axes = labels::of_tokens(model.outlet_fact(x).ok()?)?;
+    let (weight, axes) = product_by_weights(model, node, x, &axes)?;
+    let last = axes.last() == Some(&Label::Feature);
+    let bias = row(model, bias).filter(|_| last)?;
+    Some((Linear { weight, bias }, x, axes))
+}
+
+/// The layer normalisation whose value is `outlet`.
+pub(super) fn norm_before(model: &TypedModel, outlet: OutletId) -> Option<Norm> {
+    let (node, beta) = with_row::<Add>(model, producer(model, outlet))?;
+    let (node, gamma) = with_row::<Mul>(model, node)?;
+    let rms = node.op_as::<RmsNorm>()?;
+    let rank = model.outlet_fact(node.id.into()).ok()?.shape.rank();
+    let sub = producer(model, node.inputs[0]);
+    let [of, mean] = *sub.inputs.as_slice() else { return None };
+    let mean = producer(model, mean);
+    let (sum, share) =
+        both_ways(mean).find_map(|(sum, share)| Some((sum, scalar(model, share)?)))?;
+    let sum = producer(model, sum);
+    let reduce = sum.op_as::<Reduce>()?;
+    let last = tvec![rank - 1];
+    let is_mean = is::<Sub>(sub)
+        && is::<Mul>(mean)
+        && (share * gamma.len() as f32 - 1.0).abs() < 1e-6
+        && reduce.reducer == Reducer::Sum
+        && reduce.axes == last
+        && rms.axis == rank - 1
+        && sum.inputs[0] == of;
+    let epsilon = rms.eps.cast_to_scalar::<f32>().ok()?;
+    is_mean.then_some(Norm { of, gamma, beta, epsilon })
+}
+
+/// A node that is this operation on a value and a constant row: what the value is from, and the row.
+fn with_row<'a, O: BinMiniOp>(
+    model: &'a TypedModel,
+    node: &TypedNode,
+) -> Option<(&'a TypedNode, Vec<f32>)> {
+    let (x, row) = both_ways(node).find_map(|(x, constant)| Some((x, row(model, constant)?)))?;
+    is::<O>(node).then(|| (producer(model, x), row))
+}
+
+/// The layer normalisation of `outlet`, and its value.
+pub(super) fn norm_after(model: &TypedModel, outlet: OutletId) -> Option<(Norm, OutletId)> {
+    takers(model, outlet).find_map(|node| {
+        let mut value: OutletId = node.id.into();
+        // Less the mean, over the deviation, times gamma, plus beta.
+        for _ in 0..3 {
+            value = only_taker(model, value)?.id.into();
+        }
+        let norm = norm_before(model, value)?;
+        (norm.of == outlet).then_some((norm, value))
+    })
+}

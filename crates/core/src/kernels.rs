@@ -1,0 +1,109 @@
+//! Which loops a model runs on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use isovec_kernels::Isa;
+
+use crate::{Error, ErrorKind, Result};
+
+/// Which loops run the blocks of a model's encoder.
+///
+/// They differ in speed, and in the last digits of a vector (within the promised distance from the reference), not
+/// in anything else: the fingerprint is the same. There is no reason to choose but to compare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kernels {
+    /// The fastest that the machine has.
+    #[default]
+    Best,
+    /// Those of tract: the graph is run as it is, operator by operator.
+    Tract,
+    /// Ours without any instruction that the program was not compiled for; WebAssembly's SIMD there.
+    Plain,
+    /// Ours for AVX2 and FMA.
+    Avx2,
+    /// Ours for AVX-512.
+    Avx512,
+}
+
+impl Kernels {
+    /// All of them.
+    pub const ALL: [Kernels; 5] =
+        [Kernels::Best, Kernels::Tract, Kernels::Plain, Kernels::Avx2, Kernels::Avx512];
+
+    /// `best`, `tract`, `plain`, `avx2` or `avx512`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kernels::Best => "best",
+            Kernels::Tract => "tract",
+            Kernels::Plain => "plain",
+            Kernels::Avx2 => "avx2",
+            Kernels::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this machine can run them.
+    pub fn is_available(self) -> bool {
+        self.isa().is_ok()
+    }
+
+    /// The instruction set of our own loops; none for tract's.
+    pub(crate) fn isa(self) -> Result<Option<Isa>> {
+        let isa = match self {
+            Kernels::Best => Isa::best(),
+            Kernels::Tract => return Ok(None),
+            Kernels::Plain => Isa::Plain,
+            Kernels::Avx2 => Isa::Avx2,
+            Kernels::Avx512 => Isa::Avx512,
+        };
+        if !isa.is_available() {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                format!("kernels: this machine does not have {self}"),
+            ));
+        }
+        Ok(Some(isa))
+    }
+}
+
+impl From<Isa> for Kernels {
+    fn from(isa: Isa) -> Self {
+        match isa {
+            Isa::Plain => Kernels::Plain,
+            Isa::Avx2 => Kernels::Avx2,
+            Isa::Avx512 => Kernels::Avx512,
+        }
+    }
+}
+
+impl fmt::Display for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Kernels {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Kernels::ALL.into_iter().find(|kernels| kernels.name() == name).ok_or_else(|| {
+            let names = Kernels::ALL.map(Kernels::name).join(", ");
+            Error::new(
+                ErrorKind::InvalidConfig,
+                format!("kernels: {name:?}, expected one of {names}"),
+            )
+        })
+    }
+}
+
+/// What the engine made of a model's graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Execution {
+    /// The blocks of the encoder that were recognised, each of which runs as one. Where there are none, as in models
+    /// of half precision, the graph runs operator by operator.
+    pub fused_blocks: usize,
+    /// What runs those blocks: never [`Best`](Kernels::Best).
+    pub kernels: Kernels,
+}

@@ -1,0 +1,117 @@
+//! Attention of all tokens of one text to all of them, head by head.
+
+use crate::isa::Loops;
+use crate::product::Product;
+
+pub(crate) struct Attention {
+    pub(crate) loops: &'static Loops,
+    pub(crate) heads: usize,
+    pub(crate) hidden: usize,
+    pub(crate) scale: f32,
+}
+
+impl Attention {
+    fn head_size(&self) -> usize {
+        self.hidden / self.heads
+    }
+
+    /// How many numbers it needs beside its input and output, for `n` tokens.
+    pub(crate) fn scratch(&self, n: usize) -> usize {
+        self.sizes(n).iter().sum()
+    }
+
+    /// Of the keys' panels, the values' panels, the scores, and the mask.
+    fn sizes(&self, n: usize) -> [usize; 4] {
+        let (width, head) = (self.loops.narrow, self.head_size());
+        let scores = n * n.next_multiple_of(self.loops.lanes);
+        let size = |size: usize| size.next_multiple_of(16);
+        [
+            size(n.next_multiple_of(width) * head),
+            size(head.next_multiple_of(width) * n),
+            size(scores),
+            size(scores),
+        ]
+    }
+
+    /// `qkv` begins with `(tokens, 3 * hidden)`; `to` is `(tokens, hidden)`.
+    pub(crate) fn run(
+        &self,
+        qkv: &[f32],
+        mask: Option<&[f32]>,
+        scratch: &mut [f32],
+        to: &mut [f32],
+    ) {
+        let (hidden, head) = (self.hidden, self.head_size());
+        let n = to.len() / hidden;
+        let qkv = &qkv[..n * 3 * hidden];
+        let [keys, values, scores, _] = self.sizes(n);
+        let (keys, rest) = scratch.split_at_mut(keys);
+        let (values, rest) = rest.split_at_mut(values);
+        let (scores, padded_mask) = rest.split_at_mut(scores);
+        let stride = n.next_multiple_of(self.loops.lanes);
+        if let Some(mask) = mask {
+            for (row, to) in mask.chunks_exact(n).zip(padded_mask.chunks_exact_mut(stride)) {
+                to[..n].copy_from_slice(row);
+            }
+        }
+
+        for first in (0..hidden).step_by(head) {
+            self.pack_keys(&qkv[hidden + first..], keys);
+            self.pack_values(&qkv[2 * hidden + first..], values);
+            let by_keys = Product {
+                a: qkv[first..].as_ptr(),
+                a_stride: 3 * hidden,
+                rows: n,
+                k: head,
+                b: keys.as_ptr(),
+                n,
+                bias: std::ptr::null(),
+                activation: None,
+                c: scores.as_mut_ptr(),
+                c_stride: stride,
+            };
+            // SAFETY: a head of n queries, n packed keys, and n rows of scores.
+            unsafe { (self.loops.narrow_product)(&by_keys) };
+            for (i, row) in scores.chunks_exact_mut(stride).take(n).enumerate() {
+                let mask = match mask {
+                    Some(_) => padded_mask[i * stride..].as_ptr(),
+                    None => std::ptr::null(),
+                };
+                // SAFETY: both rows are as long as full registers.
+                unsafe { (self.loops.softmax)(row.as_mut_ptr(), n, self.scale, mask) };
+            }
+            let by_values = Product {
+                a: scores.as_ptr(),
+                a_stride: stride,
+                rows: n,
+                k: n,
+                b: values.as_ptr(),
+                n: head,
+                bias: std::ptr::null(),
+                activation: None,
+                c: to[first..].as_mut_ptr(),
+                c_stride: hidden,
+            };
+            // SAFETY: n rows of n weights, n packed values, and a head's columns of n tokens.
+            unsafe { (self.loops.narrow_product)(&by_values) };
+        }
+    }
+
+    /// Keys become columns. What does not fill the last panel is left as it is: those scores are not kept.
+    fn pack_keys(&self, keys: &[f32], to: &mut [f32]) {
+        let (width, head) = (self.loops.narrow, self.head_size());
+        let n = keys.len().div_ceil(3 * self.hidden);
+        for (j, key) in keys.chunks(3 * self.hidden).enumerate().take(n) {
+            let panel = &mut to[j / width * width * head..][..width * head];
+            for (x, row) in key[..head].iter().zip(panel.chunks_exact_mut(width)) {
+                row[j % width] = *x;
+            }
+        }
+    }
+
+    /// Values stay rows.
+    fn pack_values(&self, values: &[f32], to: &mut [f32]) {
+        let stride = 3 * self.hidden;
+        crate::linear::pack(values, stride, self.head_size(), self.loops.narrow, to);
+    }
+}

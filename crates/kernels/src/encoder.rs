@@ -1,0 +1,290 @@
+//! One block of a transformer's encoder.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use crate::attention::Attention;
+use crate::isa::{Isa, Loops};
+use crate::linear::Linear;
+use crate::math::Activation;
+use crate::memory::Aligned;
+
+/// Where a block normalises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NormPlacement {
+    /// Before attention and before the two products, as ViT and CLIP do.
+    Before,
+    /// After each sum with what went in, as BERT does.
+    After,
+}
+
+/// A product by weights and a sum with a bias.
+#[derive(Clone, Copy, Debug)]
+pub struct LinearWeights<'a> {
+    /// `(inputs, outputs)`, an input's numbers one after the other.
+    pub weight: &'a [f32],
+    /// One number for each output.
+    pub bias: &'a [f32],
+}
+
+/// Layer normalisation's scale, shift and epsilon.
+#[derive(Clone, Copy, Debug)]
+pub struct NormWeights<'a> {
+    /// The scale: one number for each feature.
+    pub gamma: &'a [f32],
+    /// The shift: one number for each feature.
+    pub beta: &'a [f32],
+    /// What is added to the variance.
+    pub epsilon: f32,
+}
+
+/// What a block is made of. `hidden` is the length of a token's vector, and so that of `norm_1.gamma`.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockWeights<'a> {
+    /// Of attention; has to divide `hidden`.
+    pub heads: usize,
+    /// What scores are multiplied by before softmax, usually 1 / sqrt(hidden / heads).
+    pub scale: f32,
+    /// Queries, keys and values side by side: `(hidden, 3 * hidden)`.
+    pub qkv: LinearWeights<'a>,
+    /// Of attention: `(hidden, hidden)`.
+    pub output: LinearWeights<'a>,
+    /// The first of the two products, `(hidden, intermediate)`, before the activation.
+    pub up: LinearWeights<'a>,
+    /// What is between the two.
+    pub activation: Activation,
+    /// The second, `(intermediate, hidden)`.
+    pub down: LinearWeights<'a>,
+    /// Where the two normalisations are.
+    pub placement: NormPlacement,
+    /// That of attention.
+    pub norm_1: NormWeights<'a>,
+    /// That of the two products.
+    pub norm_2: NormWeights<'a>,
+}
+
+/// Weights that do not fit each other, or an instruction set that is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockError(pub(crate) String);
+
+impl fmt::Display for BlockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BlockError {}
+
+/// One block of a transformer's encoder: attention over all tokens, and two products for each token, each
+/// with its sum and its layer normalisation.
+///
+/// ```
+/// use isovec_kernels::{Activation, Block, BlockWeights, Isa, LinearWeights, NormPlacement, NormWeights};
+///
+/// // A block whose products are all zero adds nothing: before its last normalisation, that is.
+/// let (hidden, intermediate) = (8, 16);
+/// let zeros = vec![0.0; 3 * hidden * intermediate];
+/// let linear = |inputs: usize, outputs: usize| LinearWeights {
+///     weight: &zeros[..inputs * outputs],
+///     bias: &zeros[..outputs],
+/// };
+/// let norm = NormWeights { gamma: &[1.0; 8], beta: &[0.0; 8], epsilon: 1e-5 };
+/// let weights = BlockWeights {
+///     heads: 2,
+///     scale: 0.5,
+///     qkv: linear(hidden, 3 * hidden),
+///     output: linear(hidden, hidden),
+///     up: linear(hidden, intermediate),
+///     activation: Activation::Gelu,
+///     down: linear(intermediate, hidden),
+///     placement: NormPlacement::Before,
+///     norm_1: norm,
+///     norm_2: norm,
+/// };
+/// let block = Block::new(&weights, Isa::best())?;
+/// let tokens: Vec<f32> = (0..3 * hidden).map(|i| i as f32).collect();
+/// let mut output = vec![0.0; tokens.len()];
+/// block.run(&tokens, None, &mut output);
+/// assert_eq!(output, tokens);
+/// # Ok::<(), isovec_kernels::BlockError>(())
+/// ```
+pub struct Block {
+    isa: Isa,
+    loops: &'static Loops,
+    hidden: usize,
+    qkv: Linear,
+    attention: Attention,
+    output: Linear,
+    up: Linear,
+    activation: Activation,
+    down: Linear,
+    placement: NormPlacement,
+    norm_1: Norm,
+    norm_2: Norm,
+}
+
+struct Norm {
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+    epsilon: f32,
+}
+
+impl Block {
+    /// Packs the weights for an instruction set.
+    ///
+    /// # Errors
+    ///
+    /// If this machine does not have it, or a length is not what the others ask for.
+    pub fn new(weights: &BlockWeights<'_>, isa: Isa) -> Result<Self, BlockError> {
+        let Some(loops) = isa.loops() else {
+            return Err(BlockError(format!("this machine has no {}", isa.name())));
+        };
+        let hidden = weights.norm_1.gamma.len();
+        let intermediate = weights.up.bias.len();
+        if hidden == 0 || weights.heads == 0 || !hidden.is_multiple_of(weights.heads) {
+            let heads = weights.heads;
+            return Err(BlockError(format!("{hidden} features do not split into {heads} heads")));
+        }
+        let linear = |name: &str, of: &LinearWeights<'_>, k, n| Linear::new(loops, name, of, k, n);
+        Ok(Block {
+            isa,
+            loops,
+            hidden,
+            qkv: linear("qkv", &weights.qkv, hidden, 3 * hidden)?,
+            attention: Attention { loops, heads: weights.heads, hidden, scale: weights.scale },
+            output: linear("output", &weights.output, hidden, hidden)?,
+            up: linear("up", &weights.up, hidden, intermediate)?,
+            activation: weights.activation,
+            down: linear("down", &weights.down, intermediate, hidden)?,
+            placement: weights.placement,
+            norm_1: norm("norm_1", &weights.norm_1, hidden)?,
+            norm_2: norm("norm_2", &weights.norm_2, hidden)?,
+        })
+    }
+
+    /// The instruction set that it was packed for.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// The length of a token's vector.
+    pub fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    /// Runs the tokens of one text, or the patches of one image: `(tokens, hidden)` in and out. `mask` of
+    /// `(tokens, tokens)` is added to the scores of each head, a query's row first.
+    ///
+    /// A text's result depends on nothing else, and is the same to the last bit on each run.
+    ///
+    /// # Panics
+    ///
+    /// If a length is not as said.
+    pub fn run(&self, tokens: &[f32], mask: Option<&[f32]>, output: &mut [f32]) {
+        let hidden = self.hidden;
+        let n = tokens.len() / hidden;
+        assert_eq!(tokens.len(), n * hidden, "tokens of {hidden} numbers each");
+        assert_eq!(output.len(), tokens.len(), "as many numbers come out as go in");
+        assert!(mask.is_none_or(|mask| mask.len() == n * n), "a mask of {n} x {n} numbers");
+        let intermediate = self.up.outputs();
+        let sizes =
+            [n * hidden, n * hidden, n * (3 * hidden).max(intermediate), self.attention.scratch(n)];
+        SCRATCH.with_borrow_mut(|scratch| {
+            let [normed, sums, wide, inner] = parts(scratch, sizes);
+            let before = self.placement == NormPlacement::Before;
+
+            let attended = if before {
+                self.normalize(&self.norm_1, tokens, normed);
+                &*normed
+            } else {
+                tokens
+            };
+            self.qkv.run(attended, None, wide);
+            self.attention.run(wide, mask, inner, normed);
+            self.output.run(normed, None, sums);
+            self.add(tokens, sums);
+
+            if before {
+                self.normalize(&self.norm_2, sums, normed);
+                self.up.run(normed, Some(self.activation), wide);
+            } else {
+                self.normalize_in_place(&self.norm_1, sums);
+                self.up.run(sums, Some(self.activation), wide);
+            }
+            self.down.run(wide, None, output);
+            self.add(sums, output);
+            if !before {
+                self.normalize_in_place(&self.norm_2, output);
+            }
+        });
+    }
+
+    /// `to += other`.
+    fn add(&self, other: &[f32], to: &mut [f32]) {
+        let n = other.len().min(to.len());
+        let to = to.as_mut_ptr();
+        // SAFETY: both have so many numbers.
+        unsafe { (self.loops.add)(to, other.as_ptr(), to, n) }
+    }
+
+    fn normalize(&self, norm: &Norm, tokens: &[f32], to: &mut [f32]) {
+        let rows = tokens.chunks_exact(self.hidden).zip(to.chunks_exact_mut(self.hidden));
+        for (row, to) in rows {
+            self.normalize_row(norm, row.as_ptr(), to.as_mut_ptr());
+        }
+    }
+
+    fn normalize_in_place(&self, norm: &Norm, tokens: &mut [f32]) {
+        for row in tokens.chunks_exact_mut(self.hidden) {
+            self.normalize_row(norm, row.as_ptr(), row.as_mut_ptr());
+        }
+    }
+
+    fn normalize_row(&self, norm: &Norm, row: *const f32, to: *mut f32) {
+        let affine = (norm.gamma.as_ptr(), norm.beta.as_ptr());
+        // SAFETY: private, and called with rows of `hidden` numbers; the norm's were checked.
+        unsafe { (self.loops.normalize)(to, row, affine, norm.epsilon, self.hidden) }
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Block")
+            .field("isa", &self.isa)
+            .field("hidden", &self.hidden)
+            .field("heads", &self.attention.heads)
+            .field("intermediate", &self.up.outputs())
+            .field("activation", &self.activation)
+            .field("placement", &self.placement)
+            .finish()
+    }
+}
+
+fn norm(name: &str, of: &NormWeights<'_>, hidden: usize) -> Result<Norm, BlockError> {
+    if of.gamma.len() != hidden || of.beta.len() != hidden {
+        let (gamma, beta) = (of.gamma.len(), of.beta.len());
+        return Err(BlockError(format!(
+            "{name} has {gamma} scales and {beta} shifts for {hidden} features"
+        )));
+    }
+    Ok(Norm { gamma: of.gamma.to_vec(), beta: of.beta.to_vec(), epsilon: of.epsilon })
+}
+
+thread_local! {
+    /// What a run needs beside its input and output. It stays, since taking fresh memory from the system costs
+    /// more than some of the products.
+    static SCRATCH: RefCell<Aligned> = RefCell::default();
+}
+
+/// Slices of so many numbers, each from the start of a cache line on.
+fn parts<const N: usize>(scratch: &mut Aligned, sizes: [usize; N]) -> [&mut [f32]; N] {
+    let padded = sizes.map(|size| size.next_multiple_of(16));
+    let mut rest = scratch.at_least(padded.iter().sum());
+    let mut parts: [&mut [f32]; N] = std::array::from_fn(|_| &mut [][..]);
+    for ((part, size), padded) in parts.iter_mut().zip(sizes).zip(padded) {
+        let (taken, left) = std::mem::take(&mut rest).split_at_mut(padded);
+        *part = &mut taken[..size];
+        rest = left;
+    }
+    parts
+}

@@ -1,0 +1,202 @@
+//! The instruction sets, and the loops compiled for each.
+
+use crate::math::Activation;
+use crate::product::{Product, product};
+use crate::rows;
+use crate::simd::lanes4::Lanes4;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::x86::{Avx2, Avx512};
+
+/// An instruction set that there are loops for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Isa {
+    /// What the program was compiled for, four lanes at a time: everywhere, and all there is in
+    /// WebAssembly.
+    Plain,
+    /// AVX2 and FMA, of x86-64.
+    Avx2,
+    /// AVX-512F, of x86-64.
+    Avx512,
+}
+
+impl Isa {
+    /// All, the slowest first.
+    pub const ALL: [Isa; 3] = [Isa::Plain, Isa::Avx2, Isa::Avx512];
+
+    /// The fastest that this machine has.
+    ///
+    /// ```
+    /// assert!(isovec_kernels::Isa::best().is_available());
+    /// ```
+    pub fn best() -> Self {
+        let available = Isa::ALL.into_iter().rev().find(|isa| isa.is_available());
+        available.unwrap_or(Isa::Plain)
+    }
+
+    /// `plain`, `avx2` or `avx512`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Plain => "plain",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this machine has it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Isa::Plain => true,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => is_x86_feature_detected!("avx512f"),
+            #[cfg(not(target_arch = "x86_64"))]
+            Isa::Avx2 | Isa::Avx512 => false,
+        }
+    }
+
+    /// Its loops, if this machine can run them.
+    pub(crate) fn loops(self) -> Option<&'static Loops> {
+        if !self.is_available() {
+            return None;
+        }
+        match self {
+            Isa::Plain => Some(&plain::LOOPS),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => Some(&avx2::LOOPS),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => Some(&avx512::LOOPS),
+            #[cfg(not(target_arch = "x86_64"))]
+            Isa::Avx2 | Isa::Avx512 => None,
+        }
+    }
+}
+
+/// The loops of one instruction set. Each is unsafe for its pointers alone: a table is only given out on
+/// machines that can run it.
+pub(crate) struct Loops {
+    /// Numbers of a register; rows of scores are as long as full registers.
+    pub(crate) lanes: usize,
+    /// Columns of a panel, for products by weights.
+    pub(crate) wide: usize,
+    pub(crate) wide_product: unsafe fn(&Product),
+    /// Columns of a panel, for products of attention, which has few columns.
+    pub(crate) narrow: usize,
+    pub(crate) narrow_product: unsafe fn(&Product),
+    pub(crate) softmax: unsafe fn(*mut f32, usize, f32, *const f32),
+    pub(crate) add: unsafe fn(*mut f32, *const f32, *const f32, usize),
+    pub(crate) normalize: unsafe fn(*mut f32, *const f32, (*const f32, *const f32), f32, usize),
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the tests: the rest has it inlined"))]
+    pub(crate) activate: unsafe fn(Activation, *mut f32),
+}
+
+/// One instruction set's functions, each compiled for it as a whole.
+macro_rules! loops {
+    ($module:ident, $simd:ident, wide: $wide:literal x $wide_rows:literal,
+     narrow: $narrow:literal x $narrow_rows:literal $(, $feature:literal)?) => {
+        mod $module {
+            use super::*;
+            use crate::simd::Simd;
+
+            pub(super) static LOOPS: Loops = Loops {
+                lanes: <$simd>::LANES,
+                wide: $wide * <$simd>::LANES,
+                wide_product,
+                narrow: $narrow * <$simd>::LANES,
+                narrow_product,
+                softmax,
+                add,
+                normalize,
+                activate,
+            };
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn wide_product(of: &Product) {
+                // SAFETY: the caller promises the pointers, and Isa::loops the instructions.
+                unsafe { product::<$simd, $wide, $wide_rows>(of) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn narrow_product(of: &Product) {
+                // SAFETY: as above.
+                unsafe { product::<$simd, $narrow, $narrow_rows>(of) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn softmax(row: *mut f32, n: usize, scale: f32, mask: *const f32) {
+                // SAFETY: as above.
+                unsafe { rows::softmax::<$simd>(row, n, scale, mask) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn add(to: *mut f32, a: *const f32, b: *const f32, n: usize) {
+                // SAFETY: as above.
+                unsafe { rows::add::<$simd>(to, a, b, n) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn normalize(
+                to: *mut f32,
+                row: *const f32,
+                affine: (*const f32, *const f32),
+                epsilon: f32,
+                n: usize,
+            ) {
+                // SAFETY: as above.
+                unsafe { rows::normalize::<$simd>(to, row, affine, epsilon, n) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn activate(activation: Activation, at: *mut f32) {
+                // SAFETY: as above.
+                unsafe {
+                    let x = <$simd>::load(at);
+                    <$simd>::store(at, crate::math::activate::<$simd>(activation, x));
+                }
+            }
+        }
+    };
+}
+
+// Sums of a tile, its columns and one more fill the registers: 16 of them, or 32 with AVX-512.
+loops!(plain, Lanes4, wide: 2 x 4, narrow: 2 x 4);
+#[cfg(target_arch = "x86_64")]
+loops!(avx2, Avx2, wide: 2 x 6, narrow: 2 x 6, "avx2,fma");
+#[cfg(target_arch = "x86_64")]
+loops!(avx512, Avx512, wide: 3 x 8, narrow: 2 x 8, "avx512f");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How far from the truth an activation may be: some roundings of its result, and of the largest of its steps.
+    const TOLERANCE: f64 = 4e-7;
+
+    #[test]
+    fn activations_are_what_they_should_be() {
+        let erf = |x: f64| x / 2.0 * (1.0 + libm::erf(x / 2f64.sqrt()));
+        let tanh = |x: f64| {
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+            x / 2.0 * (1.0 + inner.tanh())
+        };
+        let quick = |x: f64| x / (1.0 + (-1.702 * x).exp());
+        let cases: [(Activation, &dyn Fn(f64) -> f64); 3] = [
+            (Activation::Gelu, &erf),
+            (Activation::GeluTanh, &tanh),
+            (Activation::QuickGelu, &quick),
+        ];
+        for loops in Isa::ALL.into_iter().filter_map(Isa::loops) {
+            for (activation, expected) in cases {
+                for i in -40_000..40_000 {
+                    let x = i as f32 / 2000.0;
+                    let mut lanes = [x; 16];
+                    // SAFETY: no register has more than sixteen lanes.
+                    unsafe { (loops.activate)(activation, lanes.as_mut_ptr()) };
+                    let expected = expected(f64::from(x));
+                    let error = (f64::from(lanes[0]) - expected).abs() / expected.abs().max(1.0);
+                    assert!(error < TOLERANCE, "{activation:?}({x}): {}, not {expected}", lanes[0]);
+                }
+            }
+        }
+    }
+}

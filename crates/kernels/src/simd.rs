@@ -1,0 +1,53 @@
+//! What the encoder's loops ask of an instruction set.
+
+pub(crate) mod lanes4;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod x86;
+
+/// A register of `f32` and what can be done with it.
+///
+/// All functions are inlined into one that has the instruction set enabled, which is why none of them
+/// can say so itself.
+///
+/// # Safety
+///
+/// Of every function: the instruction set is there, and pointers are valid for [`LANES`](Self::LANES) numbers.
+/// They need not be aligned.
+pub(crate) trait Simd {
+    type Vector: Copy;
+    const LANES: usize;
+
+    unsafe fn splat(x: f32) -> Self::Vector;
+    unsafe fn load(from: *const f32) -> Self::Vector;
+    unsafe fn store(to: *mut f32, x: Self::Vector);
+    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn sub(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn mul(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn div(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b + c`, rounded once where the instruction set can.
+    unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// Adds the lowest bits of `power`, an integer, to the exponent of `x`.
+    unsafe fn add_to_exponent(x: Self::Vector, power: Self::Vector) -> Self::Vector;
+
+    /// Asks for a cache line that will be needed soon, where there is an instruction for that. Any address will do.
+    #[inline(always)]
+    fn prefetch(_: *const f32) {}
+
+    /// All lanes folded into one number, in a fixed order.
+    #[inline(always)]
+    unsafe fn fold(x: Self::Vector, with: impl Fn(f32, f32) -> f32) -> f32 {
+        let mut lanes = [0.0; 16];
+        // SAFETY: no register has more than sixteen lanes.
+        unsafe { Self::store(lanes.as_mut_ptr(), x) };
+        let mut width = Self::LANES;
+        while width > 1 {
+            width /= 2;
+            for i in 0..width {
+                lanes[i] = with(lanes[i], lanes[i + width]);
+            }
+        }
+        lanes[0]
+    }
+}
