@@ -237,7 +237,9 @@ fn models_are_listed_and_verified() {
         assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
     }
     let inspected = String::from_utf8(run(&["models", "inspect"], b"").stdout).unwrap();
-    for line in ["model           all-MiniLM-L6-v2", "dims            384", "encoder blocks  6 fused"] {
+    for line in
+        ["model           all-MiniLM-L6-v2", "dims            384", "encoder blocks  6 fused"]
+    {
         assert!(inspected.contains(line), "{inspected}");
     }
     let unknown = run(&["models", "verify", "nope"], b"");

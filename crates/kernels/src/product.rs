@@ -13,9 +13,9 @@ use crate::simd::Simd;
 /// The most numbers that a tile has: 8 rows of 3 registers of 16.
 const LARGEST_TILE: usize = 8 * 48;
 
-/// How far ahead of its use the matrix is asked for, in numbers. Processors do that by themselves, but each 4 KiB
-/// anew.
-const PREFETCH: usize = 512;
+/// How far ahead of its use a panel is asked for that nothing was asked for before, in numbers. Processors do that
+/// by themselves, but each 4 KiB anew.
+const NEAR: usize = 512;
 
 /// `c = activation(a * b + bias)`.
 pub(crate) struct Product {
@@ -48,15 +48,28 @@ pub(crate) unsafe fn product<S: Simd, const REGISTERS: usize, const MAX_ROWS: us
     for panel in 0..product.n.div_ceil(width) {
         let first = panel * width;
         let columns = width.min(product.n - first);
+        let panel_len = width * product.k;
+        let tiles = product.rows.div_ceil(MAX_ROWS);
         let mut row = 0;
         // Tiles of about the same number of rows: one of a single row has too few sums to keep the units busy.
-        for tiles_left in (1..=product.rows.div_ceil(MAX_ROWS)).rev() {
+        for tiles_left in (1..=tiles).rev() {
             let rows = (product.rows - row).div_ceil(tiles_left);
+            // Each tile asks for its share of the next panel; where there is one tile only, or nobody asked for
+            // this panel, for what it needs next.
+            let tile_index = tiles - tiles_left;
+            let b = product.b.wrapping_add(first * product.k);
+            let (ahead, step) = if tiles == 1 || panel + tile_index == 0 {
+                (b.wrapping_add(NEAR), width)
+            } else {
+                (b.wrapping_add(panel_len + tile_index * panel_len / tiles), width / tiles)
+            };
             // SAFETY: inside of what the caller promises.
             unsafe {
                 let place = Tile {
+                    ahead,
+                    step,
                     a: product.a.add(row * product.a_stride),
-                    b: product.b.add(first * product.k),
+                    b,
                     bias: if product.bias.is_null() {
                         product.bias
                     } else {
@@ -84,6 +97,9 @@ pub(crate) unsafe fn product<S: Simd, const REGISTERS: usize, const MAX_ROWS: us
 
 /// Where a tile's numbers are.
 struct Tile {
+    /// What is asked for at the first step of k, and how much later at each further one.
+    ahead: *const f32,
+    step: usize,
     a: *const f32,
     b: *const f32,
     bias: *const f32,
@@ -140,7 +156,7 @@ unsafe fn sums<S: Simd, const REGISTERS: usize, const ROWS: usize>(
     unsafe {
         let rows: [*const f32; ROWS] = std::array::from_fn(|i| tile.a.add(i * product.a_stride));
         let mut sums = [[S::splat(0.0); REGISTERS]; ROWS];
-        let mut b = tile.b;
+        let (mut b, mut ahead) = (tile.b, tile.ahead);
         for k in 0..product.k {
             let columns: [S::Vector; REGISTERS] =
                 std::array::from_fn(|j| S::load(b.add(j * S::LANES)));
@@ -151,8 +167,9 @@ unsafe fn sums<S: Simd, const REGISTERS: usize, const ROWS: usize>(
                 }
             }
             for line in (0..REGISTERS * S::LANES).step_by(16) {
-                S::prefetch(b.wrapping_add(PREFETCH + line));
+                S::prefetch(ahead.wrapping_add(line));
             }
+            ahead = ahead.wrapping_add(tile.step);
             b = b.add(REGISTERS * S::LANES);
         }
         sums
