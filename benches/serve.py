@@ -128,13 +128,13 @@ class Bench:
         delay = {"performance": {"max_queue_delay": f"{max(1, int(unloaded / 2))}ms"}}
         with self.service(workers | delay | {"cache": {"enabled": False}}) as service:
             self.load(service, body, 1, 2)
-            flood = self.flood(service, body, 10 * capacity)
+            flood, seconds = self.flood(service, body, 10 * capacity)
         accepted = [took for took, status in flood if status == 200]
         rejected = [took for took, status in flood if status == 429]
         result = {
             "capacity_per_second": capacity,
-            "asked_per_second": len(flood) / self.seconds,
-            "accepted_per_second": len(accepted) / self.seconds,
+            "asked_per_second": len(flood) / seconds,
+            "accepted_per_second": len(accepted) / seconds,
             "rejected": len(rejected),
             "others": len(flood) - len(accepted) - len(rejected),
             "unloaded_p50_ms": percentile([took for took, _ in alone], 50),
@@ -160,9 +160,11 @@ class Bench:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return answers(log)
 
-    def flood(self, service: Service, body: Path, per_second: float) -> list[tuple[float, int]]:
+    def flood(self, service: Service, body: Path, per_second: float) -> tuple[list[tuple[float, int]], float]:
         """Sends at a rate of its own, whatever is answered. The clients of one h2load send in step, and so would fill
-        the queue in bursts: these are 64 of one client, which start at moments of their own."""
+        the queue in bursts: these are 64 of one client, which start at moments of their own.
+
+        Gives what was sent while all of them did, and how long that was."""
         clients = 64
         chance = random.Random(17)
         with contextlib.ExitStack() as running:
@@ -174,7 +176,9 @@ class Bench:
                 process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
                 running.callback(process.wait)
                 time.sleep(chance.uniform(0, 0.1))
-        return [answer for log in logs for answer in answers(log)]
+        rows = [[(int(start) / 1e6, int(status), int(took) / 1e3) for start, status, took in fields(log)] for log in logs]
+        first, last = max(row[0][0] for row in rows), min(row[-1][0] for row in rows)
+        return [(took, status) for row in rows for start, status, took in row if first <= start <= last], last - first
 
     def service(self, config: dict) -> contextlib.AbstractContextManager[Service]:
         return Service.running(self.isovec, config, self.folder)
@@ -226,8 +230,12 @@ def h2load(service: Service, body: Path, log: Path, *how: str) -> list[str | Pat
 
 
 def answers(log: Path) -> list[tuple[float, int]]:
-    rows = (line.split("\t") for line in log.read_text().splitlines())
-    return [(int(took) / 1e3, int(status)) for _, status, took, *_ in rows]
+    return [(int(took) / 1e3, int(status)) for _, status, took in fields(log)]
+
+
+def fields(log: Path) -> list[list[str]]:
+    """When each request was sent (microseconds of the clock), its status, and how long it took (microseconds)."""
+    return [line.split("\t")[:3] for line in log.read_text().splitlines()]
 
 
 @contextlib.contextmanager
@@ -290,7 +298,7 @@ def table(result: dict) -> str:
         f'In requests of 32 texts: {batches["texts_per_second"]:,.0f} texts/s, '
         f'{batches["cpu_seconds_per_million_texts"] / 3600:.1f} hours of CPU time for a million.',
         "",
-        f'At {over["asked_per_second"]:,.0f} requests/s, of which {over["capacity_per_second"]:,.0f} can be done: '
+        f'With max_queue_delay: {over["max_queue_delay"]}, at {over["asked_per_second"]:,.0f} requests/s, of which {over["capacity_per_second"]:,.0f} can be done: '
         f'{over["accepted_per_second"]:,.0f} accepted, p99 {over["accepted_p99_ms"]:.1f} ms '
         f'(unloaded {over["unloaded_p99_ms"]:.1f} ms); the others got 429, p50 {over["rejected_p50_ms"]:.2f} ms, '
         f'p99 {over["rejected_p99_ms"]:.2f} ms; {over["others"]} anything else.',

@@ -3,7 +3,6 @@
 
 use std::hint::black_box;
 use std::io::{BufRead, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use isovec::{ClipTextEmbedder, ImageEmbedder, Pixels, TextEmbedder};
@@ -39,7 +38,7 @@ enum Kind {
 enum Model {
     Text(TextEmbedder),
     ClipText(ClipTextEmbedder),
-    Image { model: ImageEmbedder, threads: usize, prepared: Vec<Pixels> },
+    Image { model: ImageEmbedder, prepared: Vec<Pixels> },
 }
 
 #[derive(Serialize)]
@@ -80,8 +79,8 @@ fn answer(request: Request, model: &mut Option<Model>) -> Result<Answer> {
                 Ok(())
             })
         }
-        (Request::EmbedPixels { repeat }, Some(Model::Image { model, threads, prepared })) => {
-            timed(repeat, || Ok(embed_pixels(model, prepared, *threads)?))
+        (Request::EmbedPixels { repeat }, Some(Model::Image { model, prepared })) => {
+            timed(repeat, || Ok(embed_pixels(model, prepared)?))
         }
         (Request::PeakRss, _) => return Ok(Answer::Bytes(peak_rss()?)),
         _ => return Err("the model that is open, if any, does no such thing".into()),
@@ -103,7 +102,6 @@ fn open(kind: &Kind, name: &str, threads: usize) -> isovec::Result<Model> {
         Kind::ClipText => Model::ClipText(ClipTextEmbedder::builder(name).threads(threads).open()?),
         Kind::Image => Model::Image {
             model: ImageEmbedder::builder(name).threads(threads).open()?,
-            threads,
             prepared: Vec::new(),
         },
     })
@@ -113,22 +111,9 @@ fn preprocess(model: &ImageEmbedder, file: &str) -> Result<Pixels> {
     Ok(model.preprocess(&std::fs::read(file)?)?)
 }
 
-/// Spreads pixels over threads as [`ImageEmbedder::embed_batch`] spreads files: one image at a time.
-fn embed_pixels(model: &ImageEmbedder, images: &[Pixels], threads: usize) -> isovec::Result<()> {
-    let next = AtomicUsize::new(0);
-    let drain = || {
-        while let Some(image) = images.get(next.fetch_add(1, Ordering::Relaxed)) {
-            black_box(model.embed_pixels(&image.data)?);
-        }
-        Ok(())
-    };
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(drain)).collect();
-        others.into_iter().fold(drain(), |done, other| match other.join() {
-            Ok(result) => done.and(result),
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
-    })
+fn embed_pixels(model: &ImageEmbedder, images: &[Pixels]) -> isovec::Result<Vec<Vec<f32>>> {
+    let images: Vec<&[f32]> = images.iter().map(|image| &image.data[..]).collect();
+    model.embed_pixels_each(&images).into_iter().collect()
 }
 
 fn peak_rss() -> Result<u64> {

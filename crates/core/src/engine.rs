@@ -10,19 +10,27 @@ mod fuse;
 mod inputs;
 mod outputs;
 mod proto;
+mod split;
 
 use ndarray::{Array1, Array2, Ix2};
 use tract_onnx::prelude::*;
 
 use self::inputs::{Input, Role};
+use self::split::Split;
 use crate::{Error, ErrorKind, Execution, HashedBytes, Kernels, Pooling, Result, guard, limits};
 
 /// A loaded model. Runs on `&self`, from any number of threads at once.
 pub(crate) struct Engine {
-    plan: Arc<TypedRunnableModel>,
+    graph: Graph,
     inputs: Vec<Input>,
     output: String,
     execution: Execution,
+}
+
+/// How a graph is run.
+enum Graph {
+    Whole(Arc<TypedRunnableModel>),
+    Split(Split),
 }
 
 /// What a model takes.
@@ -79,68 +87,114 @@ impl Engine {
 
     /// Runs one text: its ids, special tokens included, and their token types.
     pub(crate) fn run_text(&self, ids: &[u32], token_type_ids: &[u32]) -> Result<Output> {
-        guarded("running the model", || {
-            let output = self.run(|role| {
-                let values: Vec<i64> = match role {
-                    Role::InputIds => ids.iter().map(|&id| i64::from(id)).collect(),
-                    Role::AttentionMask => vec![1; ids.len()],
-                    Role::TokenTypeIds => token_type_ids.iter().map(|&t| i64::from(t)).collect(),
-                    Role::PixelValues => return Err(TractError::msg("a text has no pixel_values")),
-                };
-                Tensor::from_shape(&[1, ids.len()], &values)
-            })?;
-            match &output {
-                Output::Tokens(tokens) if tokens.nrows() != ids.len() => Err(Error::new(
-                    ErrorKind::Inference,
-                    format!("the model gave {} vectors for {} tokens", tokens.nrows(), ids.len()),
-                )),
-                _ => Ok(output),
-            }
-        })
+        only(self.run_texts(&[(ids, token_type_ids)]))
+    }
+
+    /// Runs several texts, which read the weights together where that can be. Each result is that of
+    /// [`run_text`](Self::run_text).
+    pub(crate) fn run_texts(&self, texts: &[(&[u32], &[u32])]) -> Vec<Result<Output>> {
+        let outputs = self.run_each(texts, |(ids, token_type_ids), role| {
+            let values: Vec<i64> = match role {
+                Role::InputIds => ids.iter().map(|&id| i64::from(id)).collect(),
+                Role::AttentionMask => vec![1; ids.len()],
+                Role::TokenTypeIds => token_type_ids.iter().map(|&t| i64::from(t)).collect(),
+                Role::PixelValues => return Err(TractError::msg("a text has no pixel_values")),
+            };
+            Tensor::from_shape(&[1, ids.len()], &values)
+        });
+        let check = |(output, (ids, _)): (Result<Output>, &(&[u32], &[u32]))| match output {
+            Ok(Output::Tokens(tokens)) if tokens.nrows() != ids.len() => Err(Error::new(
+                ErrorKind::Inference,
+                format!("the model gave {} vectors for {} tokens", tokens.nrows(), ids.len()),
+            )),
+            output => output,
+        };
+        outputs.into_iter().zip(texts).map(check).collect()
     }
 
     /// Runs one image: its `pixel_values`, of the shape (3, `rows`, `columns`).
-    pub(crate) fn run_pixels(
+    pub(crate) fn run_pixels(&self, pixel_values: &[f32], size: (usize, usize)) -> Result<Output> {
+        only(self.run_images(&[pixel_values], size))
+    }
+
+    /// Runs several images, as [`run_texts`](Self::run_texts) does texts.
+    pub(crate) fn run_images(
         &self,
-        pixel_values: &[f32],
+        images: &[&[f32]],
         (rows, columns): (usize, usize),
-    ) -> Result<Output> {
-        guarded("running the model", || {
-            self.run(|_| Tensor::from_shape(&[1, 3, rows, columns], pixel_values))
+    ) -> Vec<Result<Output>> {
+        self.run_each(images, |pixel_values, _| {
+            Tensor::from_shape(&[1, 3, rows, columns], pixel_values)
         })
     }
 
-    fn run(&self, value: impl Fn(Role) -> TractResult<Tensor>) -> Result<Output> {
-        let inputs = self
-            .inputs
-            .iter()
-            .map(|input| {
-                let tensor = value(input.role)?;
-                // What is of the right type already is moved, not copied.
-                if tensor.datum_type() == input.datum_type {
-                    return Ok(tensor.into_tvalue());
-                }
-                Ok(tensor.cast_to_dt(input.datum_type)?.into_owned().into_tvalue())
-            })
-            .collect::<TractResult<TVec<_>>>()
-            .map_err(|e| failed("cannot build the model's input", e))?;
-        let outputs = self.plan.run(inputs).map_err(|e| failed("the model failed to run", e))?;
-        let output = outputs[0]
-            .cast_to::<f32>()
-            .map_err(|e| failed("the model's output is not of numbers", e))?;
-        let array = output
-            .to_plain_array_view::<f32>()
-            .map_err(|e| failed("the model's output cannot be read", e))?;
-        // The batch of one is dropped; both shapes were checked when the model was loaded.
-        let array = array.index_axis_move(ndarray::Axis(0), 0);
-        if array.ndim() == 2 {
-            let tokens = array.into_dimensionality::<Ix2>().map_err(shape_changed)?;
-            Ok(Output::Tokens(tokens.to_owned()))
-        } else {
-            let pooled = array.into_dimensionality::<ndarray::Ix1>().map_err(shape_changed)?;
-            Ok(Output::Pooled(pooled.to_owned()))
+    /// A result for each item. If they fail together, each is tried alone, so that it is known which of them did.
+    fn run_each<T>(
+        &self,
+        items: &[T],
+        value: impl Fn(&T, Role) -> TractResult<Tensor>,
+    ) -> Vec<Result<Output>> {
+        let run = |items: &[T]| guarded("running the model", || self.run(items, &value));
+        match run(items) {
+            Ok(outputs) => outputs.into_iter().map(Ok).collect(),
+            Err(error) if items.len() == 1 => vec![Err(error)],
+            Err(_) => {
+                items.chunks(1).map(|item| only(run(item)?.into_iter().map(Ok).collect())).collect()
+            }
         }
     }
+
+    fn run<T>(
+        &self,
+        items: &[T],
+        value: impl Fn(&T, Role) -> TractResult<Tensor>,
+    ) -> Result<Vec<Output>> {
+        let input = |item: &T, input: &Input| {
+            let tensor = value(item, input.role)?;
+            // What is of the right type already is moved, not copied.
+            if tensor.datum_type() == input.datum_type {
+                return Ok(tensor.into_tvalue());
+            }
+            Ok(tensor.cast_to_dt(input.datum_type)?.into_owned().into_tvalue())
+        };
+        let inputs = items
+            .iter()
+            .map(|item| self.inputs.iter().map(|of| input(item, of)).collect())
+            .collect::<TractResult<Vec<TVec<_>>>>()
+            .map_err(|e| failed("cannot build the model's input", e))?;
+        let outputs = match &self.graph {
+            Graph::Split(split) => split.run(inputs),
+            Graph::Whole(plan) => {
+                inputs.into_iter().map(|inputs| Ok(plan.run(inputs)?.swap_remove(0))).collect()
+            }
+        };
+        let outputs = outputs.map_err(|e| failed("the model failed to run", e))?;
+        outputs.into_iter().map(read).collect()
+    }
+}
+
+/// What the graph gave, as an array.
+fn read(output: TValue) -> Result<Output> {
+    let output =
+        output.cast_to::<f32>().map_err(|e| failed("the model's output is not of numbers", e))?;
+    let array = output
+        .to_plain_array_view::<f32>()
+        .map_err(|e| failed("the model's output cannot be read", e))?;
+    // The batch of one is dropped; both shapes were checked when the model was loaded.
+    let array = array.index_axis_move(ndarray::Axis(0), 0);
+    if array.ndim() == 2 {
+        let tokens = array.into_dimensionality::<Ix2>().map_err(shape_changed)?;
+        Ok(Output::Tokens(tokens.to_owned()))
+    } else {
+        let pooled = array.into_dimensionality::<ndarray::Ix1>().map_err(shape_changed)?;
+        Ok(Output::Pooled(pooled.to_owned()))
+    }
+}
+
+/// The result of a batch of one.
+fn only<T>(mut results: Vec<Result<T>>) -> Result<T> {
+    let nothing = || Err(Error::new(ErrorKind::Inference, "the model gave no output"));
+    results.pop().unwrap_or_else(nothing)
 }
 
 fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
@@ -148,6 +202,8 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
         Error::new(ErrorKind::InvalidModel, format!("{what}: {}", chain(&e)))
     };
     let isa = expected.kernels.isa()?;
+    // Twice the file, and some room for small ones, whose panels are not filled.
+    let budget = onnx.bytes().len() / 2 + (8 << 20);
     let proto = proto::decode(onnx.bytes())?;
     drop(onnx);
     let mut model = tract_onnx::onnx()
@@ -178,15 +234,16 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
             .map_err(|e| invalid("the ONNX graph cannot be simplified", e))?;
         let mask = inputs.iter().position(|input| input.role == Role::AttentionMask);
         let mask = mask.and_then(|i| typed.input_outlets().ok()?.get(i).copied());
-        let fused_blocks = fuse::fuse(&mut typed, mask, isa)
+        let fused_blocks = fuse::fuse(&mut typed, mask, isa, budget)
             .map_err(|e| invalid("the blocks of the encoder cannot be replaced", e))?;
         execution = Execution { fused_blocks, kernels: isa.into() };
     }
-    let plan = typed
-        .into_optimized()
-        .and_then(|model| model.into_runnable())
-        .map_err(|e| invalid("the ONNX graph cannot be planned", e))?;
-    Ok(Engine { plan, inputs, output, execution })
+    let planned = Split::of(&typed).and_then(|split| match split {
+        Some(split) => Ok(Graph::Split(split)),
+        None => Ok(Graph::Whole(typed.into_optimized()?.into_runnable()?)),
+    });
+    let graph = planned.map_err(|e| invalid("the ONNX graph cannot be planned", e))?;
+    Ok(Engine { graph, inputs, output, execution })
 }
 
 /// Runs `work`; a panic of the engine becomes an error. Plans and inputs are only read.

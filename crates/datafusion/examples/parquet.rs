@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Rows stream through: what is in memory does not grow with the file. They keep their order. The column
-//! may hold texts, or files of images if the model is one for images.
+//! may hold texts, or files of images if the model is one of the manifest's for images.
 
 #![expect(clippy::print_stderr, reason = "progress is for people")]
 
@@ -21,8 +21,8 @@ use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use futures_util::StreamExt;
-use isovec::{ImageEmbedder, ModelKind, TextEmbedder};
-use isovec_datafusion::{embed, embed_image};
+use isovec::{ClipTextEmbedder, ImageEmbedder, ModelKind, TextEmbedder};
+use isovec_datafusion::{embed, embed_clip_text, embed_image};
 
 /// What the column of vectors is called.
 const VECTOR: &str = "vector";
@@ -33,6 +33,9 @@ const BATCH_ROWS: usize = 1024;
 /// Rows of a row group, all of which the writer holds in memory: 48 MiB of vectors of 384 dimensions.
 /// Parquet's usual million would be 1.5 GiB.
 const ROW_GROUP_ROWS: usize = 32 * 1024;
+
+/// The same for rows of images.
+const ROW_GROUP_BYTES: usize = 128 << 20;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -69,6 +72,7 @@ fn open(model: &str) -> isovec::Result<ScalarUDF> {
     let kind = isovec::manifest()?.get(model).map_or(ModelKind::Text, |spec| spec.kind);
     match kind {
         ModelKind::Image => Ok(embed_image(ImageEmbedder::open(model)?)),
+        ModelKind::ClipText => Ok(embed_clip_text(ClipTextEmbedder::open(model)?)),
         _ => Ok(embed(TextEmbedder::open(model)?)),
     }
 }
@@ -78,6 +82,7 @@ async fn write(rows: datafusion::dataframe::DataFrame, path: &Path) -> Result<()
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .build();
     let mut writer = ArrowWriter::try_new(File::create(path)?, batches.schema(), Some(properties))?;
     let (start, mut shown, mut done) = (Instant::now(), Instant::now(), 0);

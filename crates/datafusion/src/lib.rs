@@ -37,7 +37,8 @@
 //!
 //! - The result is a `FixedSizeList<Float32, dims>` whose items are never NULL; it is NULL exactly where
 //!   the argument is.
-//! - A vector is bit for bit what the model's `embed` gives, whatever the batch, the partition or the machine.
+//! - A vector is bit for bit what the model's `embed` gives, whatever the batch or the partition, on machines of one
+//!   kind.
 //! - An item that is several times in a batch, in a dictionary or not, is embedded once. So is a
 //!   constant in a query: while it is planned.
 //! - The field of the vectors says in its metadata which model made them ([`MODEL_KEY`], [`FINGERPRINT_KEY`]).

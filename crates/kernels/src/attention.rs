@@ -15,22 +15,24 @@ impl Attention {
         self.hidden / self.heads
     }
 
-    /// How many numbers it needs beside its input and output, for `n` tokens.
-    pub(crate) fn scratch(&self, n: usize) -> usize {
-        self.sizes(n).iter().sum()
+    /// How many numbers it needs beside its input and output, for `n` tokens; none where that is more than there
+    /// can be.
+    pub(crate) fn scratch(&self, n: usize, masked: bool) -> Option<usize> {
+        self.sizes(n, masked)?.into_iter().try_fold(0, usize::checked_add)
     }
 
     /// Of the keys' panels, the values' panels, the scores, and the mask.
-    fn sizes(&self, n: usize) -> [usize; 4] {
+    fn sizes(&self, n: usize, masked: bool) -> Option<[usize; 4]> {
         let (width, head) = (self.loops.narrow, self.head_size());
-        let scores = n * n.next_multiple_of(self.loops.lanes);
-        let size = |size: usize| size.next_multiple_of(16);
-        [
-            size(n.next_multiple_of(width) * head),
-            size(head.next_multiple_of(width) * n),
-            size(scores),
-            size(scores),
-        ]
+        let size = |rows: usize, columns: usize, multiple: usize| {
+            columns
+                .checked_next_multiple_of(multiple)?
+                .checked_mul(rows)?
+                .checked_next_multiple_of(16)
+        };
+        let scores = size(n, n, self.loops.lanes)?;
+        let mask = if masked { scores } else { 0 };
+        Some([size(head, n, width)?, size(n, head, width)?, scores, mask])
     }
 
     /// `qkv` begins with `(tokens, 3 * hidden)`; `to` is `(tokens, hidden)`.
@@ -43,8 +45,11 @@ impl Attention {
     ) {
         let (hidden, head) = (self.hidden, self.head_size());
         let n = to.len() / hidden;
+        let Some([keys, values, scores, _]) = self.sizes(n, mask.is_some()).filter(|_| n > 0)
+        else {
+            return;
+        };
         let qkv = &qkv[..n * 3 * hidden];
-        let [keys, values, scores, _] = self.sizes(n);
         let (keys, rest) = scratch.split_at_mut(keys);
         let (values, rest) = rest.split_at_mut(values);
         let (scores, padded_mask) = rest.split_at_mut(scores);
@@ -74,7 +79,7 @@ impl Attention {
             unsafe { (self.loops.narrow_product)(&by_keys) };
             for (i, row) in scores.chunks_exact_mut(stride).take(n).enumerate() {
                 let mask = match mask {
-                    Some(_) => padded_mask[i * stride..].as_ptr(),
+                    Some(_) => padded_mask[i * stride..][..stride].as_ptr(),
                     None => std::ptr::null(),
                 };
                 // SAFETY: both rows are as long as full registers.

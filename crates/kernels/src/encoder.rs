@@ -9,6 +9,9 @@ use crate::linear::Linear;
 use crate::math::Activation;
 use crate::memory::Aligned;
 
+/// The numbers that a thread keeps from run to run: 64 MiB, enough for two thousand tokens.
+const MOST_KEPT: usize = 16 << 20;
+
 /// Where a block normalises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NormPlacement {
@@ -61,6 +64,19 @@ pub struct BlockWeights<'a> {
     pub norm_1: NormWeights<'a>,
     /// That of the two products.
     pub norm_2: NormWeights<'a>,
+}
+
+impl BlockWeights<'_> {
+    /// The numbers that the weights take once they are packed for an instruction set; none if those are more than there
+    /// can be, or the machine does not have it.
+    pub fn packed_len(&self, isa: Isa) -> Option<usize> {
+        let width = isa.loops()?.wide;
+        [self.qkv, self.output, self.up, self.down].into_iter().try_fold(0_usize, |sum, linear| {
+            let outputs = linear.bias.len();
+            let inputs = linear.weight.len() / outputs.max(1);
+            sum.checked_add(outputs.checked_next_multiple_of(width)?.checked_mul(inputs)?)
+        })
+    }
 }
 
 /// Weights that do not fit each other, or an instruction set that is not there.
@@ -181,14 +197,40 @@ impl Block {
     ///
     /// If a length is not as said.
     pub fn run(&self, tokens: &[f32], mask: Option<&[f32]>, output: &mut [f32]) {
-        let hidden = self.hidden;
-        let n = tokens.len() / hidden;
-        assert_eq!(tokens.len(), n * hidden, "tokens of {hidden} numbers each");
-        assert_eq!(output.len(), tokens.len(), "as many numbers come out as go in");
+        let n = tokens.len() / self.hidden;
         assert!(mask.is_none_or(|mask| mask.len() == n * n), "a mask of {n} x {n} numbers");
+        self.run_all(tokens, &[n], mask, output);
+    }
+
+    /// Runs several texts at once, whose tokens lie one after the other: the weights are then read once for all of
+    /// them. Each attends to itself alone, and comes out as from [`run`](Self::run), bit for bit.
+    ///
+    /// # Panics
+    ///
+    /// If `lengths` do not add up to the tokens, or a length is not as said.
+    pub fn run_each(&self, tokens: &[f32], lengths: &[usize], output: &mut [f32]) {
+        self.run_all(tokens, lengths, None, output);
+    }
+
+    fn run_all(&self, tokens: &[f32], lengths: &[usize], mask: Option<&[f32]>, output: &mut [f32]) {
+        let hidden = self.hidden;
+        let sum = lengths.iter().try_fold(0_usize, |sum, n| sum.checked_add(*n));
+        let n = tokens.len() / hidden;
+        assert!(
+            sum == Some(n) && tokens.len().is_multiple_of(hidden),
+            "lengths that add up to the tokens, of {hidden} numbers each"
+        );
+        assert_eq!(output.len(), tokens.len(), "as many numbers come out as go in");
+        let longest = lengths.iter().copied().max().unwrap_or(0);
         let intermediate = self.up.outputs();
-        let sizes =
-            [n * hidden, n * hidden, n * (3 * hidden).max(intermediate), self.attention.scratch(n)];
+        let attention = self.attention.scratch(longest, mask.is_some());
+        let wide = n.checked_mul((3 * hidden).max(intermediate));
+        assert!(
+            attention.is_some() && wide.is_some(),
+            "{n} tokens need more memory than there can be"
+        );
+        let (attention, wide) = (attention.unwrap_or_default(), wide.unwrap_or_default());
+        let sizes = [tokens.len(), tokens.len(), wide, attention];
         SCRATCH.with_borrow_mut(|scratch| {
             let [normed, sums, wide, inner] = parts(scratch, sizes);
             let before = self.placement == NormPlacement::Before;
@@ -199,23 +241,30 @@ impl Block {
             } else {
                 tokens
             };
-            self.qkv.run(attended, None, wide);
-            self.attention.run(wide, mask, inner, normed);
-            self.output.run(normed, None, sums);
+            self.qkv.run(n, attended, None, wide);
+            let mut first = 0;
+            for n in lengths {
+                let qkv = &wide[first * 3 * hidden..];
+                let to = &mut normed[first * hidden..(first + n) * hidden];
+                self.attention.run(qkv, mask, inner, to);
+                first += n;
+            }
+            self.output.run(n, normed, None, sums);
             self.add(tokens, sums);
 
             if before {
                 self.normalize(&self.norm_2, sums, normed);
-                self.up.run(normed, Some(self.activation), wide);
+                self.up.run(n, normed, Some(self.activation), wide);
             } else {
                 self.normalize_in_place(&self.norm_1, sums);
-                self.up.run(sums, Some(self.activation), wide);
+                self.up.run(n, sums, Some(self.activation), wide);
             }
-            self.down.run(wide, None, output);
+            self.down.run(n, wide, None, output);
             self.add(sums, output);
             if !before {
                 self.normalize_in_place(&self.norm_2, output);
             }
+            scratch.shrink_above(MOST_KEPT);
         });
     }
 

@@ -40,10 +40,16 @@ impl Linear {
         self.outputs
     }
 
-    /// `(rows, inputs)` in; of `to`, the first `(rows, outputs)` are written.
-    pub(crate) fn run(&self, rows: &[f32], activation: Option<Activation>, to: &mut [f32]) {
-        // What comes in may be a part of something longer.
-        let n = (rows.len() / self.inputs).min(to.len() / self.outputs);
+    /// The first `(n, inputs)` of `rows` in, the first `(n, outputs)` of `to` out.
+    pub(crate) fn run(
+        &self,
+        n: usize,
+        rows: &[f32],
+        activation: Option<Activation>,
+        to: &mut [f32],
+    ) {
+        let fits = |len: usize, row: usize| n.checked_mul(row).is_some_and(|needed| needed <= len);
+        assert!(fits(rows.len(), self.inputs) && fits(to.len(), self.outputs), "{n} rows");
         let product = Product {
             a: rows.as_ptr(),
             a_stride: self.inputs,
@@ -61,8 +67,8 @@ impl Linear {
     }
 }
 
-/// Packs `columns` columns of rows that are `stride` apart into panels of `width` columns; `to` has zeros where the
-/// last one is not filled.
+/// Packs `columns` columns of rows that are `stride` apart into panels of `width` columns. Where the last one is not
+/// filled, `to` stays as it is.
 pub(crate) fn pack(rows: &[f32], stride: usize, columns: usize, width: usize, to: &mut [f32]) {
     let k = rows.len().div_ceil(stride);
     for (panel, to) in to.chunks_mut(width * k).enumerate().take(columns.div_ceil(width)) {

@@ -41,7 +41,8 @@ pub(crate) unsafe fn exp<S: Simd>(x: S::Vector) -> S::Vector {
             p = S::mul_add(p, r, S::splat(c));
         }
         let y = S::add(S::mul_add(p, S::mul(r, r), r), S::splat(1.0));
-        S::add_to_exponent(y, power)
+        // Zero, or NaN: whatever adding to the exponent makes of it.
+        S::add(S::add_to_exponent(y, power), S::sub(x, x))
     }
 }
 

@@ -29,6 +29,13 @@ impl Aligned {
         self.as_mut_slice()
     }
 
+    /// Gives up what is over so many numbers.
+    pub(crate) fn shrink_above(&mut self, n: usize) {
+        if self.lines.len() * Line::LEN > n {
+            *self = Aligned::default();
+        }
+    }
+
     pub(crate) fn as_slice(&self) -> &[f32] {
         // SAFETY: lines are arrays of numbers, without gaps.
         unsafe {

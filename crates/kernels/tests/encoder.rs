@@ -228,6 +228,16 @@ proptest! {
             let mut again = vec![1.0; tokens.len()];
             block.run(&tokens, mask.as_deref(), &mut again);
             prop_assert_eq!(&got, &again, "{:?} twice", isa);
+            if mask.is_none() {
+                // Beside a part of itself, and beside nothing, each text comes out as it does alone.
+                let part = &tokens[..shape.tokens / 2 * shape.hidden()];
+                let mut alone = vec![0.0; part.len()];
+                block.run(part, None, &mut alone);
+                let together = [part, &tokens[..]].concat();
+                let mut each = vec![0.0; together.len()];
+                block.run_each(&together, &[shape.tokens / 2, 0, shape.tokens], &mut each);
+                prop_assert_eq!(&each, &[alone, got].concat(), "{:?} together", isa);
+            }
         }
     }
 }
@@ -247,11 +257,13 @@ fn what_is_not_a_number_comes_out_as_that() {
         let weights = Weights::new(Shape { activation, ..shape }, &mut 7);
         for isa in available() {
             let mut tokens = numbers(&mut 8, 5 * 32, 1.0);
-            tokens[40] = f32::NAN;
-            let mut got = vec![0.0; tokens.len()];
-            weights.block(isa).run(&tokens, None, &mut got);
-            // Each token attends to the one that has it.
-            assert!(got.iter().all(|x| x.is_nan()), "{isa:?}, {activation:?}");
+            for nan in [f32::NAN, f32::from_bits(0xffff_ffff), f32::from_bits(0x7fc0_0001)] {
+                tokens[40] = nan;
+                let mut got = vec![0.0; tokens.len()];
+                weights.block(isa).run(&tokens, None, &mut got);
+                // Each token attends to the one that has it.
+                assert!(got.iter().all(|x| x.is_nan()), "{isa:?}, {activation:?}");
+            }
         }
     }
 }

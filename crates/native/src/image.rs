@@ -17,6 +17,9 @@ use crate::folder::cannot_read;
 use crate::open::EmbedderBuilder;
 use crate::pool::Pool;
 
+/// The images that a thread takes at once: as many as the core has read the weights together.
+const IMAGES_TOGETHER: usize = 4;
+
 /// Turns image files (JPEG, PNG, WebP) into vectors, on as many threads as the machine has.
 ///
 /// Cheap to clone: clones share the model. All calls take `&self` and may come from any number of
@@ -104,14 +107,31 @@ impl ImageEmbedder {
     /// A result for each of the image files' bytes, in their order: one that fails does not fail the
     /// others.
     pub fn embed_each<T: AsRef<[u8]> + Sync>(&self, files: &[T]) -> Vec<Result<ImageEmbedding>> {
-        self.pool.map(files, |file| file.as_ref().len(), |file| self.core.embed(file.as_ref()))
+        self.pool.map_groups(files, |_| 1, IMAGES_TOGETHER, |files| self.core.embed_each(files))
     }
 
     /// A result for each of the image files at `paths`, in their order. Files are read when their turn
-    /// comes, so no more of them are in memory than there are threads.
+    /// comes, so no more than a few for each thread are in memory.
     pub fn embed_files<P: AsRef<Path> + Sync>(&self, paths: &[P]) -> Vec<Result<ImageEmbedding>> {
-        // Sizes would cost a look at every file, and say little of the work.
-        self.pool.map(paths, |_| 0, |path| self.embed_file(path))
+        self.pool.map_groups(
+            paths,
+            |_| 1,
+            IMAGES_TOGETHER,
+            |paths| {
+                let read = |path: &&P| read_image(path.as_ref(), self.core.limits());
+                let files: Vec<Result<Vec<u8>>> = paths.iter().map(read).collect();
+                let here: Vec<&[u8]> = files.iter().flatten().map(Vec::as_slice).collect();
+                let mut embeddings = self.core.embed_each(&here).into_iter();
+                let nothing = || Err(Error::new(ErrorKind::Inference, "no vector came out"));
+                // Errors of reading name the path already.
+                let results = files.into_iter().zip(paths).map(|(file, path)| {
+                    file?;
+                    let result = embeddings.next().unwrap_or_else(nothing);
+                    result.map_err(|e| e.context(path.as_ref().display()))
+                });
+                results.collect()
+            },
+        )
     }
 
     /// The vector of the image at an address, which `fetcher` gets from the public network only, within its
@@ -164,6 +184,19 @@ impl ImageEmbedder {
     /// Those of [`isovec_core::ImageEmbedder::embed_pixels`].
     pub fn embed_pixels(&self, pixel_values: &[f32]) -> Result<Vec<f32>> {
         self.core.embed_pixels(pixel_values)
+    }
+
+    /// A result for each of the prepared images, in their order, as of [`embed_pixels`](Self::embed_pixels).
+    pub fn embed_pixels_each(&self, images: &[&[f32]]) -> Vec<Result<Vec<f32>>> {
+        self.pool.map_groups(
+            images,
+            |_| 1,
+            IMAGES_TOGETHER,
+            |images| {
+                let images: Vec<&[f32]> = images.iter().map(|image| **image).collect();
+                self.core.embed_pixels_each(&images)
+            },
+        )
     }
 
     /// The rows and the columns of what the model takes.

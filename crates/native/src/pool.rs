@@ -34,6 +34,45 @@ impl Pool {
         Ok(Pool { own: Some(Arc::new(own)) })
     }
 
+    /// As [`map`](Self::map), with items of similar sizes together: as many as have `most` in sum, but not so
+    /// many that a thread would have nothing to do. `work` gives a result for each item.
+    pub(crate) fn map_groups<I: Sync, O: Send>(
+        &self,
+        items: &[I],
+        size: impl Fn(&I) -> usize,
+        most: usize,
+        work: impl Fn(&[&I]) -> Vec<O> + Sync,
+    ) -> Vec<O> {
+        let mut order: Vec<usize> = (0..items.len()).collect();
+        order.sort_by_key(|&index| std::cmp::Reverse(size(&items[index])));
+        let all: usize = items.iter().map(&size).sum();
+        let most = most.min(all / self.threads());
+        let mut groups: Vec<(usize, Vec<usize>)> = Vec::new();
+        for index in order {
+            let own = size(&items[index]);
+            match groups.last_mut() {
+                Some((sum, group)) if *sum + own <= most => {
+                    *sum += own;
+                    group.push(index);
+                }
+                _ => groups.push((own, vec![index])),
+            }
+        }
+        let of_group = |(_, group): &(usize, Vec<usize>)| {
+            let members: Vec<&I> = group.iter().map(|&index| &items[index]).collect();
+            group.iter().copied().zip(work(&members)).collect::<Vec<_>>()
+        };
+        let mut done: Vec<(usize, O)> =
+            self.map(&groups, |(sum, _)| *sum, of_group).into_iter().flatten().collect();
+        done.sort_unstable_by_key(|&(index, _)| index);
+        done.into_iter().map(|(_, output)| output).collect()
+    }
+
+    fn threads(&self) -> usize {
+        let own = self.own.as_ref().map(|pool| pool.current_num_threads());
+        own.unwrap_or_else(rayon::current_num_threads).max(1)
+    }
+
     /// `work` of each item, in the order of the items.
     ///
     /// Each thread takes the next item when it is done with one, the largest by `size` first: the

@@ -121,6 +121,9 @@ impl EmbeddingService {
             flights: Arc::new(Flights::default()),
             io: io.handle().clone(),
         });
+        // Before the workers are there, which nobody would end if it failed.
+        #[cfg(feature = "image-url")]
+        let fetcher = fetcher(&config)?;
         let workers = worker::start(&queue, &metrics)?;
         let inner = Inner {
             models: Models::new(&config),
@@ -129,7 +132,7 @@ impl EmbeddingService {
             registry,
             fusions: Fusions::default(),
             #[cfg(feature = "image-url")]
-            fetcher: fetcher(&config)?,
+            fetcher,
             io,
             workers: Mutex::new(workers),
             open: AtomicBool::new(true),
@@ -431,7 +434,20 @@ impl EmbeddingService {
         let _busy = self.inner.enter()?;
         let url = url.to_owned();
         let fetch = self.inner.io.handle().spawn(async move { fetcher.fetch(&url).await });
+        // A caller who goes away takes the fetch along.
+        let _abort = AbortOnDrop(fetch.abort_handle());
         fetch.await.unwrap_or_else(|_| Err(flight::lost()))
+    }
+}
+
+/// Ends a task that nobody waits for any more.
+#[cfg(feature = "image-url")]
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+#[cfg(feature = "image-url")]
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

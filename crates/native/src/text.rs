@@ -12,6 +12,9 @@ use crate::batch::{all_of, array_of};
 use crate::open::EmbedderBuilder;
 use crate::pool::Pool;
 
+/// The bytes of texts that a thread takes at once: about as many tokens as the core has read the weights together.
+const GROUP_BYTES: usize = 512;
+
 /// Turns texts into vectors, on as many threads as the machine has.
 ///
 /// Cheap to clone: clones share the model. All calls take `&self` and may come from any number of
@@ -105,14 +108,8 @@ impl TextEmbedder {
         prompt: Option<&str>,
         texts: &[T],
     ) -> Vec<Result<Embedding>> {
-        self.pool.map(
-            texts,
-            |text| text.as_ref().len(),
-            |text| match prompt {
-                Some(prompt) => self.core.embed_prompted(prompt, text.as_ref()),
-                None => self.core.embed(text.as_ref()),
-            },
-        )
+        let size = |text: &T| text.as_ref().len();
+        self.pool.map_groups(texts, size, GROUP_BYTES, |texts| self.core.embed_each(prompt, texts))
     }
 
     /// The vectors of `texts` as one array of the shape `[texts, dims]`.

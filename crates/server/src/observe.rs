@@ -72,7 +72,13 @@ impl Record {
             // Never the path itself, which is anybody's text.
             route: route.map_or("unmatched", MatchedPath::as_str).to_owned(),
             id,
-            bytes_in: request.body().size_hint().exact().unwrap_or_default(),
+            // What a head promises may be any number; more than the cap is never read.
+            bytes_in: request
+                .body()
+                .size_hint()
+                .exact()
+                .unwrap_or_default()
+                .min(app.config.server.max_body_bytes as u64),
             bytes_out: 0,
             status: CLIENT_GONE,
             facts: Facts::default(),

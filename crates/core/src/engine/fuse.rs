@@ -4,28 +4,37 @@ mod block;
 mod labels;
 mod parts;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use isovec_kernels::{Block, Isa};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::array::MultiBroadcastTo;
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::cast::Cast;
+use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
+use tract_onnx::tract_core::ops::logic::Iff;
 use tract_onnx::tract_core::ops::nn::Softmax;
 
+use self::block::Found;
 use super::encoder::EncoderBlock;
 
 /// Replaces what is recognised, in a decluttered graph, and says how many blocks that were. What is not
 /// recognised stays as it is.
 ///
-/// `attention_mask` is the input that is fed with ones, since each text runs alone.
+/// `attention_mask` is the input that is fed with ones, since each text runs alone. `budget` is how many numbers packed
+/// weights may have: a file that uses the same weights over and over must not become many times its size.
 pub(super) fn fuse(
     model: &mut TypedModel,
     attention_mask: Option<OutletId>,
     isa: Isa,
+    budget: usize,
 ) -> TractResult<usize> {
-    let mut masks = Masks { attention_mask, nothing_masked: HashMap::new() };
+    let masks = Masks { attention_mask, nothing_masked: HashMap::new() };
+    let mut search = Search { masks, refused: HashSet::new(), isa, budget };
     let mut fused = 0;
     // One after the other: what a block takes is what the one before it gives, and so an operator of ours.
-    while let Some(patch) = next(model, &mut masks, isa)? {
+    while let Some(patch) = search.next(model)? {
         patch.apply(model)?;
         fused += 1;
     }
@@ -35,27 +44,55 @@ pub(super) fn fuse(
     Ok(fused)
 }
 
-fn next(model: &TypedModel, masks: &mut Masks, isa: Isa) -> TractResult<Option<TypedModelPatch>> {
-    for id in model.eval_order()? {
-        if model.node(id).op_is::<Softmax>()
-            && let Some(found) = block::around(model, id)
-            && let Ok(block) = Block::new(&found.weights(), isa)
-        {
+struct Search {
+    masks: Masks,
+    /// The softmaxes around which there is no block.
+    refused: HashSet<usize>,
+    isa: Isa,
+    budget: usize,
+}
+
+impl Search {
+    fn next(&mut self, model: &TypedModel) -> TractResult<Option<TypedModelPatch>> {
+        for id in model.eval_order()? {
+            if !model.node(id).op_is::<Softmax>() || self.refused.contains(&id) {
+                continue;
+            }
+            // What cannot be replaced, for whatever reason, can still be run.
+            if let Some(Ok(patch)) =
+                block::around(model, id).and_then(|found| self.replace(model, &found))
+            {
+                return Ok(Some(patch));
+            }
+            self.refused.insert(id);
+        }
+        Ok(None)
+    }
+
+    /// The patch that puts an operator in the place of a block.
+    fn replace(
+        &mut self,
+        model: &TypedModel,
+        found: &Found,
+    ) -> Option<TractResult<TypedModelPatch>> {
+        let weights = found.weights();
+        self.budget = self.budget.checked_sub(weights.packed_len(self.isa)?)?;
+        let block = Arc::new(Block::new(&weights, self.isa).ok()?);
+        let patch = || {
             let mut patch = TypedModelPatch::default();
             let mut inputs = tvec!(patch.tap_model(model, found.tokens)?);
             if let Some(mask) = found.mask
-                && !masks.mask_nothing(model, mask)
+                && !self.masks.mask_nothing(model, mask)
             {
                 inputs.push(patch.tap_model(model, mask)?);
             }
             let name = format!("{}.encoder_block", model.node(found.output.node).name);
-            let op = EncoderBlock { block: Arc::new(block) };
-            let output = patch.wire_node(name, op, &inputs)?;
+            let output = patch.wire_node(name, EncoderBlock { block }, &inputs)?;
             patch.shunt_outside(model, found.output, output[0])?;
-            return Ok(Some(patch));
-        }
+            Ok(patch)
+        };
+        Some(patch())
     }
-    Ok(None)
 }
 
 /// Which masks are zero where the attention mask is all ones.
@@ -72,21 +109,21 @@ impl Masks {
     }
 }
 
-/// Whether a mask is made of the attention mask, constants and the number of tokens alone, and zero for ones: tried
-/// for some numbers of tokens. What exports make of the mask is the same expression for each
-/// token, or for each pair of tokens.
+/// Whether a mask is zero for an attention mask of ones.
+///
+/// It is, if it is made of nothing but the attention mask and single numbers, by operations that do the same to each
+/// element: all elements are then the same number, which one run shows. Anything that knows where an element is (a
+/// range, a triangle, a slice) could begin to mask at some length that nobody tried.
 fn is_zero(model: &TypedModel, mask: OutletId, attention_mask: OutletId) -> TractResult<bool> {
     let mut pending = vec![mask.node];
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     while let Some(id) = pending.pop() {
-        if !seen.insert(id) {
+        let node = model.node(id);
+        if !seen.insert(id) || id == attention_mask.node {
             continue;
         }
-        let node = model.node(id);
-        if node.inputs.is_empty()
-            && node.outputs[0].fact.konst.is_none()
-            && id != attention_mask.node
-        {
+        let number = node.outputs[0].fact.konst.as_ref().is_some_and(|konst| konst.len() == 1);
+        if !number && !treats_all_alike(node) {
             return Ok(false);
         }
         pending.extend(node.inputs.iter().map(|input| input.node));
@@ -100,14 +137,18 @@ fn is_zero(model: &TypedModel, mask: OutletId, attention_mask: OutletId) -> Trac
     part.select_output_outlets(&[mask])?;
     part.compact()?;
     let plan = part.into_runnable()?;
-    for n in [1, 2, 3, 17, 64] {
-        let ones = Tensor::from_shape(&[1, n], &vec![1_i64; n])?;
-        let outputs = plan.run(tvec!(ones.cast_to_dt(datum_type)?.into_owned().into_tvalue()))?;
-        let output = outputs.first().context("a mask that is no output")?;
-        let view = output.try_as_plain_ram()?;
-        if view.as_slice::<f32>()?.iter().any(|&x| x != 0.0) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let ones = Tensor::from_shape(&[1, 3], &[1_i64; 3])?;
+    let outputs = plan.run(tvec!(ones.cast_to_dt(datum_type)?.into_owned().into_tvalue()))?;
+    let output = outputs.first().context("a mask that is no output")?;
+    Ok(output.try_as_plain_ram()?.as_slice::<f32>()?.iter().all(|&x| x == 0.0))
+}
+
+/// Whether an operation gives equal elements for equal elements, wherever they are.
+fn treats_all_alike(node: &TypedNode) -> bool {
+    node.op_is::<AxisOp>()
+        || node.op_is::<Cast>()
+        || node.op_is::<ElementWiseOp>()
+        || node.op_is::<TypedBinOp>()
+        || node.op_is::<Iff>()
+        || node.op_is::<MultiBroadcastTo>()
 }

@@ -36,6 +36,9 @@ pub struct ImageEmbedder {
     fingerprint: Fingerprint,
 }
 
+/// The images that go through the encoder's blocks together; 50 patches each, for CLIP ViT-B/32.
+const IMAGES_TOGETHER: usize = 4;
+
 /// The settings of an [`ImageEmbedder`] that are the caller's to choose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageOptions {
@@ -137,27 +140,43 @@ impl ImageEmbedder {
     /// [`EnginePanic`](ErrorKind::EnginePanic) if the engine failed.
     pub fn embed(&self, file: &[u8]) -> Result<ImageEmbedding> {
         let pixels = self.preprocess(file)?;
-        Ok(ImageEmbedding {
-            vector: self.embed_pixels(&pixels.data)?,
-            width: pixels.width,
-            height: pixels.height,
-            format: pixels.format,
-            bytes: pixels.bytes,
-            // Last: a file over the limits is not even hashed.
-            sha256: HashedBytes::from(file).sha256().to_owned(),
-        })
+        let vector = self.embed_pixels(&pixels.data);
+        embedding(file, &pixels, vector)
     }
 
-    /// The vectors of image files, in their order, one after the other on this thread.
+    /// The vectors of image files, in their order, on this thread.
     ///
     /// # Errors
     ///
     /// The first error of [`embed`](Self::embed), naming the image's index.
     pub fn embed_batch<T: AsRef<[u8]>>(&self, files: &[T]) -> Result<Vec<ImageEmbedding>> {
-        let embed = |(index, file): (usize, &T)| {
-            self.embed(file.as_ref()).map_err(|e| e.context(format_args!("image {index}")))
-        };
-        files.iter().enumerate().map(embed).collect()
+        let mut embeddings = Vec::with_capacity(files.len());
+        for files in files.chunks(IMAGES_TOGETHER) {
+            for result in self.embed_each(files) {
+                let index = embeddings.len();
+                embeddings.push(result.map_err(|e| e.context(format_args!("image {index}")))?);
+            }
+        }
+        Ok(embeddings)
+    }
+
+    /// A result for each of the image files, in their order, on this thread. Some at a time read the model's weights
+    /// together; each vector is what [`embed`](Self::embed) gives, bit for bit.
+    pub fn embed_each<T: AsRef<[u8]>>(&self, files: &[T]) -> Vec<Result<ImageEmbedding>> {
+        let mut embeddings = Vec::with_capacity(files.len());
+        for files in files.chunks(IMAGES_TOGETHER) {
+            let pixels: Vec<_> = files.iter().map(|file| self.preprocess(file.as_ref())).collect();
+            let seen: Vec<&[f32]> =
+                pixels.iter().flatten().map(|pixels| &pixels.data[..]).collect();
+            let mut vectors = self.embed_pixels_each(&seen).into_iter();
+            for (pixels, file) in pixels.into_iter().zip(files) {
+                embeddings.push(pixels.and_then(|pixels| {
+                    let nothing = || Err(Error::new(ErrorKind::Inference, "no vector came out"));
+                    embedding(file.as_ref(), &pixels, vectors.next().unwrap_or_else(nothing))
+                }));
+            }
+        }
+        embeddings
     }
 
     /// The vector of `pixel_values` of the shape (3, rows, columns) that the caller has prepared.
@@ -168,6 +187,26 @@ impl ImageEmbedder {
     /// [`input_size`](Self::input_size) says, [`NonFinite`](ErrorKind::NonFinite) if one of them is NaN
     /// or infinite, and those of [`embed`](Self::embed).
     pub fn embed_pixels(&self, pixel_values: &[f32]) -> Result<Vec<f32>> {
+        self.check_pixels(pixel_values)?;
+        finish(self.engine.run_pixels(pixel_values, self.size)?, &self.spec, self.dims)
+    }
+
+    /// A result for each of the prepared images, as of [`embed_pixels`](Self::embed_pixels); some at a time read the
+    /// model's weights together.
+    pub fn embed_pixels_each(&self, images: &[&[f32]]) -> Vec<Result<Vec<f32>>> {
+        let mut vectors = Vec::with_capacity(images.len());
+        for images in images.chunks(IMAGES_TOGETHER) {
+            if images.iter().any(|image| self.check_pixels(image).is_err()) {
+                vectors.extend(images.iter().map(|image| self.embed_pixels(image)));
+                continue;
+            }
+            let outputs = self.engine.run_images(images, self.size).into_iter();
+            vectors.extend(outputs.map(|output| finish(output?, &self.spec, self.dims)));
+        }
+        vectors
+    }
+
+    fn check_pixels(&self, pixel_values: &[f32]) -> Result<()> {
         let (rows, columns) = self.size;
         if pixel_values.len() != 3 * rows * columns {
             return Err(Error::new(
@@ -179,13 +218,13 @@ impl ImageEmbedder {
                 ),
             ));
         }
-        if let Some(at) = pixel_values.iter().position(|x| !x.is_finite()) {
-            return Err(Error::new(
+        match pixel_values.iter().position(|x| !x.is_finite()) {
+            Some(at) => Err(Error::new(
                 ErrorKind::NonFinite,
                 format!("pixel value {at} is {}", pixel_values[at]),
-            ));
+            )),
+            None => Ok(()),
         }
-        finish(self.engine.run_pixels(pixel_values, self.size)?, &self.spec, self.dims)
     }
 
     /// What the model would see of an image file.
@@ -242,4 +281,16 @@ impl std::fmt::Debug for ImageEmbedder {
             .field("fingerprint", &self.fingerprint)
             .finish_non_exhaustive()
     }
+}
+
+fn embedding(file: &[u8], pixels: &Pixels, vector: Result<Vec<f32>>) -> Result<ImageEmbedding> {
+    Ok(ImageEmbedding {
+        vector: vector?,
+        width: pixels.width,
+        height: pixels.height,
+        format: pixels.format,
+        bytes: pixels.bytes,
+        // Last: a file over the limits is not even hashed.
+        sha256: HashedBytes::from(file).sha256().to_owned(),
+    })
 }

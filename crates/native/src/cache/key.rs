@@ -13,7 +13,7 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// Of a text, and the name of the prompt that is put before it.
+    /// Of a text, and the prompt that is put before it (`ModelInfo::prompt_key`).
     pub(crate) fn of_text(fingerprint: Fingerprint, prompt: Option<&str>, text: &str) -> Self {
         let mut hash = Sha256::new();
         // The kind and the length keep a prompt's bytes and a text's apart.

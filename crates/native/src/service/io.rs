@@ -30,6 +30,8 @@ impl Io {
         let run = move || {
             // Ends when it is told to, or when nobody can tell it any more.
             let _ = runtime.block_on(stopped);
+            // Dropping it would wait for whoever looks up the name of a server, however long that takes.
+            runtime.shutdown_background();
         };
         let thread =
             std::thread::Builder::new().name("isovec-io".into()).spawn(run).map_err(cannot)?;

@@ -66,6 +66,11 @@ fn run_one(job: Job, metrics: &Metrics) {
             metrics.inference(&job.model.name, took, entry.facts);
             job.landing.computed(entry);
         }
-        Err(error) => job.landing.failed(&Arc::new(error)),
+        Err(error) => {
+            if error.kind() == ErrorKind::EnginePanic {
+                metrics.panicked();
+            }
+            job.landing.failed(&Arc::new(error));
+        }
     }
 }

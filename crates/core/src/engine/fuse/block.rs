@@ -16,6 +16,10 @@ use super::parts::{
     producer, scalar, skip_axes, takers,
 };
 
+/// Operations on axes, scales and masks between two products: exports have up to six. A file from anybody may have
+/// any number, and each is a call within a call.
+const MOST_STEPS: usize = 16;
+
 /// A block in the graph.
 pub(super) struct Found {
     /// What goes in: `[.., S, hidden]`.
@@ -61,12 +65,12 @@ pub(super) fn around(model: &TypedModel, id: usize) -> Option<Found> {
         return None;
     }
     let mut heads = None;
-    let scores = scores(model, *node.inputs.first()?, &mut heads)?.asked_along(axis)?;
+    let scores = scores(model, *node.inputs.first()?, &mut heads, MOST_STEPS)?.asked_along(axis)?;
 
     let (weighted, axes) = skip_axes(model, id.into(), scores.axes, &mut heads)?;
     let by_values = only_taker(model, weighted)?;
     let slot = by_values.inputs.iter().position(|input| *input == weighted)?;
-    let values = heads_of(model, *by_values.inputs.get(1 - slot)?, &mut heads)?;
+    let values = heads_of(model, *by_values.inputs.get(1 - slot)?, &mut heads, MOST_STEPS)?;
     let only_values = |label| (label == Label::Dim).then_some(label);
     let axes = labels::product(
         by_values.op_as::<EinSum>()?,
@@ -131,16 +135,22 @@ struct Heads {
     scale: f32,
 }
 
-fn heads_of(model: &TypedModel, outlet: OutletId, heads: &mut Option<usize>) -> Option<Heads> {
+fn heads_of(
+    model: &TypedModel,
+    outlet: OutletId,
+    heads: &mut Option<usize>,
+    steps: usize,
+) -> Option<Heads> {
+    let steps = steps.checked_sub(1)?;
     let node = producer(model, outlet);
     if let Some(op) = node.op_as::<AxisOp>() {
-        let mut found = heads_of(model, *node.inputs.first()?, heads)?;
+        let mut found = heads_of(model, *node.inputs.first()?, heads, steps)?;
         found.axes = labels::after(op, found.axes, heads)?;
         return Some(found);
     }
     if is::<Mul>(node) {
         let (x, scale) = both_ways(node).find_map(|(x, s)| Some((x, scalar(model, s)?)))?;
-        let mut found = heads_of(model, x, heads)?;
+        let mut found = heads_of(model, x, heads, steps)?;
         found.scale *= scale;
         return Some(found);
     }
@@ -179,30 +189,37 @@ impl Scores {
     }
 }
 
-fn scores(model: &TypedModel, outlet: OutletId, heads: &mut Option<usize>) -> Option<Scores> {
+/// `steps` are how many operations may still be between here and the product; a mask's sum is the last of them.
+fn scores(
+    model: &TypedModel,
+    outlet: OutletId,
+    heads: &mut Option<usize>,
+    steps: usize,
+) -> Option<Scores> {
+    let steps = steps.checked_sub(1)?;
     let node = producer(model, outlet);
     if let Some(op) = node.op_as::<AxisOp>() {
-        let mut found = scores(model, *node.inputs.first()?, heads)?;
+        let mut found = scores(model, *node.inputs.first()?, heads, steps)?;
         found.axes = labels::after(op, found.axes, heads)?;
         return Some(found);
     }
     if is::<Mul>(node) {
         let (x, scale) = both_ways(node).find_map(|(x, s)| Some((x, scalar(model, s)?)))?;
-        let mut found = scores(model, x, heads).filter(|found| found.mask.is_none())?;
+        let mut found = scores(model, x, heads, steps).filter(|found| found.mask.is_none())?;
         found.scale *= scale;
         return Some(found);
     }
     if is::<Add>(node) {
         return both_ways(node).find_map(|(x, mask)| {
-            let found = scores(model, x, heads).filter(|found| found.mask.is_none())?;
+            let found = scores(model, x, heads, steps / 2).filter(|found| found.mask.is_none())?;
             let fits =
                 is_mask(model.outlet_fact(mask).ok()?, model.outlet_fact(x).ok()?, &found.axes);
             fits.then_some(Scores { mask: Some(mask), ..found })
         });
     }
     let einsum = node.op_as::<EinSum>()?;
-    let first = heads_of(model, *node.inputs.first()?, heads)?;
-    let second = heads_of(model, *node.inputs.get(1)?, heads)?;
+    let first = heads_of(model, *node.inputs.first()?, heads, MOST_STEPS)?;
+    let second = heads_of(model, *node.inputs.get(1)?, heads, MOST_STEPS)?;
     let only_second = |label| (label == Label::Token).then_some(Label::Key);
     let axes = labels::product(
         einsum,

@@ -170,8 +170,10 @@ fn product_by_weights(
             }
             _ => return None,
         };
-        if let [position] = axis.outputs[0].as_slice() {
-            *output.get_mut(*position)? = in_output;
+        match axis.outputs[0].as_slice() {
+            [] => {}
+            [position] => *output.get_mut(*position)? = in_output,
+            _ => return None,
         }
     }
     // Features are the heads' one after the other.
