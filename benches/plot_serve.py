@@ -17,7 +17,7 @@ def plot(result: dict) -> str:
         y += ROW
     over = result["overload"]
     y += 34
-    out.append(title(y, f'Ten times what it can do: {over["asked_per_second"]:,.0f} requests a second'))
+    out.append(title(y, "Ten times the requests that it can answer"))
     y += 18
     times = (
         ("answered, nothing else on, p99", over["unloaded_p99_ms"], COLOURS["computed"]),
