@@ -173,3 +173,32 @@ fn images_and_fused_vectors_are_those_of_the_embedders() {
     let error = service.embed_image_url("http://127.0.0.1/x.png", "images").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
 }
+
+/// Two models of the same files whose named prompts differ have one fingerprint, and so one place in the cache.
+#[test]
+fn a_named_prompt_is_known_by_its_text() {
+    let service = service();
+    let folders = tempfile::tempdir().unwrap();
+    let original = test_models().join("prompts");
+    for (name, query) in [("one", "query: "), ("other", "search for: ")] {
+        let folder = folders.path().join(name);
+        std::fs::create_dir_all(folder.join("1_Pooling")).unwrap();
+        for file in ["1_Pooling/config.json", "config.json", "model.onnx", "tokenizer.json"] {
+            std::fs::copy(original.join(file), folder.join(file)).unwrap();
+        }
+        let prompts = format!(r#"{{"prompts": {{"query": "{query}"}}}}"#);
+        std::fs::write(folder.join("config_sentence_transformers.json"), prompts).unwrap();
+        service.load_model(name, &ModelConfig::at(folder)).unwrap();
+    }
+    let ask =
+        |model, text| service.request().model(model).prompt("query").embed_text(text).unwrap();
+    let [one, other] = ["one", "other"].map(|model| ask(model, "water"));
+    assert_eq!(one.fingerprint, other.fingerprint);
+    assert_ne!(one.vector(), other.vector());
+    for (model, prompted) in [("one", "query: water"), ("other", "search for: water")] {
+        let plain = service.embed_text(prompted, model).unwrap();
+        assert_eq!(ask(model, "water").vector(), plain.vector(), "{model}");
+    }
+    let error = service.request().model("one").prompt("title").embed_text("water").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}

@@ -1,8 +1,8 @@
-//! The only module that names tract: ONNX bytes in, a plan that runs one input at a time.
+//! The only module that names tract: ONNX bytes in, a plan that runs texts or images.
 //!
-//! One plan serves texts of every length: the batch is fixed to one and the sequence length is a symbol.
-//! That is what makes a vector independent of its neighbours, and it is faster per token than a
-//! padded batch (measured; see ARCHITECTURE.md).
+//! One plan serves texts of every length: the batch is fixed to one and the sequence length is a symbol. Several
+//! texts share the reading of weights, but never a padded batch: that keeps a vector independent of its neighbours,
+//! and it is faster per token (measured; see ARCHITECTURE.md).
 
 mod encoder;
 mod fold;
@@ -93,7 +93,7 @@ impl Engine {
     /// Runs several texts, which read the weights together where that can be. Each result is that of
     /// [`run_text`](Self::run_text).
     pub(crate) fn run_texts(&self, texts: &[(&[u32], &[u32])]) -> Vec<Result<Output>> {
-        let outputs = self.run_each(texts, |(ids, token_type_ids), role| {
+        let outputs = self.run_each(texts, &|(ids, token_type_ids): &(&[u32], &[u32]), role| {
             let values: Vec<i64> = match role {
                 Role::InputIds => ids.iter().map(|&id| i64::from(id)).collect(),
                 Role::AttentionMask => vec![1; ids.len()],
@@ -123,7 +123,7 @@ impl Engine {
         images: &[&[f32]],
         (rows, columns): (usize, usize),
     ) -> Vec<Result<Output>> {
-        self.run_each(images, |pixel_values, _| {
+        self.run_each(images, &|pixel_values: &&[f32], _| {
             Tensor::from_shape(&[1, 3, rows, columns], pixel_values)
         })
     }
@@ -132,22 +132,19 @@ impl Engine {
     fn run_each<T>(
         &self,
         items: &[T],
-        value: impl Fn(&T, Role) -> TractResult<Tensor>,
+        value: &impl Fn(&T, Role) -> TractResult<Tensor>,
     ) -> Vec<Result<Output>> {
-        let run = |items: &[T]| guarded("running the model", || self.run(items, &value));
-        match run(items) {
+        match guarded("running the model", || self.run(items, value)) {
             Ok(outputs) => outputs.into_iter().map(Ok).collect(),
             Err(error) if items.len() == 1 => vec![Err(error)],
-            Err(_) => {
-                items.chunks(1).map(|item| only(run(item)?.into_iter().map(Ok).collect())).collect()
-            }
+            Err(_) => items.chunks(1).flat_map(|item| self.run_each(item, value)).collect(),
         }
     }
 
     fn run<T>(
         &self,
         items: &[T],
-        value: impl Fn(&T, Role) -> TractResult<Tensor>,
+        value: &impl Fn(&T, Role) -> TractResult<Tensor>,
     ) -> Result<Vec<Output>> {
         let input = |item: &T, input: &Input| {
             let tensor = value(item, input.role)?;
@@ -202,8 +199,8 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
         Error::new(ErrorKind::InvalidModel, format!("{what}: {}", chain(&e)))
     };
     let isa = expected.kernels.isa()?;
-    // Twice the file, and some room for small ones, whose panels are not filled.
-    let budget = onnx.bytes().len() / 2 + (8 << 20);
+    // Weights are stored in eight bits or more; small ones get some room, since they do not fill their panels.
+    let budget = onnx.bytes().len() + (8 << 20);
     let proto = proto::decode(onnx.bytes())?;
     drop(onnx);
     let mut model = tract_onnx::onnx()

@@ -14,7 +14,7 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kernels {
-    /// The fastest that the machine has.
+    /// The fastest that the machine has: on x86-64 and in WebAssembly the best of ours, elsewhere tract's.
     #[default]
     Best,
     /// Those of tract: the graph is run as it is, operator by operator.
@@ -51,6 +51,10 @@ impl Kernels {
     /// The instruction set of our own loops; none for tract's.
     pub(crate) fn isa(self) -> Result<Option<Isa>> {
         let isa = match self {
+            // Elsewhere ours have no registers of their own yet, and tract's have.
+            Kernels::Best if !cfg!(any(target_arch = "x86_64", target_arch = "wasm32")) => {
+                return Ok(None);
+            }
             Kernels::Best => Isa::best(),
             Kernels::Tract => return Ok(None),
             Kernels::Plain => Isa::Plain,

@@ -22,8 +22,8 @@
 //!
 //! # What holds
 //!
-//! - A vector does not depend on its neighbours in a batch: each text or image runs alone, a text at its
-//!   own length, and nothing is padded.
+//! - A vector does not depend on its neighbours in a batch: a text runs at its own length, nothing is padded, and
+//!   what inputs share is the reading of weights alone.
 //! - A vector with NaN, infinity or no direction is an error, never a result.
 //! - Whatever the bytes of a model or the characters of a text, there is a vector or a typed
 //!   [`Error`]. A panic inside the engine becomes one where the platform can unwind.

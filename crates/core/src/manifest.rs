@@ -296,6 +296,25 @@ impl ModelSpec {
         })
     }
 
+    /// The text that the prompt of this name puts before an input.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound), listing the prompts there are.
+    pub fn prompt(&self, name: &str) -> Result<&str> {
+        self.prompts.get(name).map(String::as_str).ok_or_else(|| {
+            let names: Vec<_> = self.prompts.keys().map(String::as_str).collect();
+            Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "model {:?} has no prompt {name:?}; it has: [{}]",
+                    self.name,
+                    names.join(", ")
+                ),
+            )
+        })
+    }
+
     /// The name of the prompt for queries of a search. Models made for search name it so; others have
     /// none.
     pub fn query_prompt(&self) -> Option<&str> {

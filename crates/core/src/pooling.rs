@@ -23,7 +23,7 @@ pub(crate) fn finish(output: Output, spec: &ModelSpec, dims: usize) -> Result<Ve
     Ok(pooled)
 }
 
-/// One vector of the model's output. An input runs alone, so every token counts and there is no
+/// One vector of the model's output. Inputs run at their own lengths, so every token counts and there is no
 /// padding to mask.
 fn pool(output: Output, pooling: Pooling) -> Result<Array1<f32>> {
     match (output, pooling) {

@@ -8,14 +8,10 @@ use crate::{
     ModelSpec, Result, Tokens,
 };
 
-/// The tokens that go through the encoder's blocks together: enough that reading the weights costs little beside
-/// what is done with them, and few enough to stay in a core's cache.
-const TOKENS_TOGETHER: usize = 128;
-
 /// Turns texts into vectors.
 ///
-/// All calls take `&self` and may come from any number of threads at once. Texts run one by one,
-/// each at its own length, so a vector depends on its text alone: bit for bit the same, whatever
+/// All calls take `&self` and may come from any number of threads at once. Texts run at their own
+/// lengths, never padded, so a vector depends on its text alone: bit for bit the same, whatever
 /// the batch, the order or the number of threads.
 pub struct TextEmbedder {
     spec: ModelSpec,
@@ -67,6 +63,10 @@ impl Embedding {
 }
 
 impl TextEmbedder {
+    /// The tokens that go through the encoder's blocks together: enough that reading the weights costs little beside
+    /// what is done with them, and few enough to stay in a core's cache.
+    pub const TOKENS_TOGETHER: usize = 128;
+
     /// Loads a model from the bytes of its ONNX file and its `tokenizer.json`.
     ///
     /// # Errors
@@ -190,7 +190,7 @@ impl TextEmbedder {
         for text in texts {
             let tokens = self.tokens(prompt, text.as_ref());
             let more = tokens.as_ref().map_or(usize::MAX, |tokens| count + tokens.ids.len());
-            if more > TOKENS_TOGETHER {
+            if more > Self::TOKENS_TOGETHER {
                 embeddings.extend(self.embed_together(&together));
                 together.clear();
                 count = 0;
@@ -253,17 +253,7 @@ impl TextEmbedder {
         let Some(prompt) = prompt.or(self.spec.default_prompt.as_deref()) else {
             return self.tokenizer.encode(text);
         };
-        let Some(prefix) = self.spec.prompts.get(prompt) else {
-            let names: Vec<_> = self.spec.prompts.keys().map(String::as_str).collect();
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                format!(
-                    "model {:?} has no prompt {prompt:?}; it has: [{}]",
-                    self.spec.name,
-                    names.join(", ")
-                ),
-            ));
-        };
+        let prefix = self.spec.prompt(prompt)?;
         self.tokenizer.encode(&format!("{prefix}{text}"))
     }
 

@@ -12,7 +12,7 @@ use datafusion_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature,
     Volatility,
 };
-use isovec::{ClipTextEmbedder, Error, ErrorKind, Fingerprint, ImageEmbedder, TextEmbedder};
+use isovec::{ClipTextEmbedder, Fingerprint, ImageEmbedder, TextEmbedder};
 
 use crate::column::Item;
 use crate::model::Model;
@@ -60,20 +60,9 @@ impl Embed {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound) if the model has no such prompt.
+    /// [`NotFound`](isovec::ErrorKind::NotFound) if the model has no such prompt.
     pub fn text_with_prompt(model: TextEmbedder, prompt: &str) -> isovec::Result<Self> {
-        let prompts = &model.spec().prompts;
-        if !prompts.contains_key(prompt) {
-            let names: Vec<_> = prompts.keys().map(String::as_str).collect();
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                format!(
-                    "model {:?} has no prompt {prompt:?}; it has: [{}]",
-                    model.spec().name,
-                    names.join(", ")
-                ),
-            ));
-        }
+        model.spec().prompt(prompt)?;
         Ok(Self::new("embed", Model::Text { model, prompt: Some(prompt.to_owned()) }))
     }
 

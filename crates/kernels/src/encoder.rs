@@ -212,6 +212,7 @@ impl Block {
         self.run_all(tokens, lengths, None, output);
     }
 
+    #[expect(clippy::panic, reason = "as the callers say, and as the other checks do")]
     fn run_all(&self, tokens: &[f32], lengths: &[usize], mask: Option<&[f32]>, output: &mut [f32]) {
         let hidden = self.hidden;
         let sum = lengths.iter().try_fold(0_usize, |sum, n| sum.checked_add(*n));
@@ -225,11 +226,9 @@ impl Block {
         let intermediate = self.up.outputs();
         let attention = self.attention.scratch(longest, mask.is_some());
         let wide = n.checked_mul((3 * hidden).max(intermediate));
-        assert!(
-            attention.is_some() && wide.is_some(),
-            "{n} tokens need more memory than there can be"
-        );
-        let (attention, wide) = (attention.unwrap_or_default(), wide.unwrap_or_default());
+        let (Some(attention), Some(wide)) = (attention, wide) else {
+            panic!("{n} tokens need more memory than there can be");
+        };
         let sizes = [tokens.len(), tokens.len(), wide, attention];
         SCRATCH.with_borrow_mut(|scratch| {
             let [normed, sums, wide, inner] = parts(scratch, sizes);

@@ -1,4 +1,4 @@
-//! Four `f32` side by side: a register of WebAssembly, or an array elsewhere, for the tests.
+//! Four `f32` side by side: a register of WebAssembly, or an array elsewhere.
 
 /// Four numbers.
 #[derive(Clone, Copy)]

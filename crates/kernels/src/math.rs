@@ -1,7 +1,7 @@
 //! exp, erf and the activations made of them, on registers.
 //!
 //! exp is Cephes' `expf` (S. Moshier, 1992), erf the rational function that Eigen has
-//! (`generic_fast_erf_float`). The tests say how far each is from the true value.
+//! (`generic_fast_erf_float`). `isa`'s tests hold the activations against them in `f64`.
 
 use crate::simd::Simd;
 

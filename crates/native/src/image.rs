@@ -17,8 +17,8 @@ use crate::folder::cannot_read;
 use crate::open::EmbedderBuilder;
 use crate::pool::Pool;
 
-/// The images that a thread takes at once: as many as the core has read the weights together.
-const IMAGES_TOGETHER: usize = 4;
+/// The images that a thread takes at once.
+const IMAGES_TOGETHER: usize = isovec_core::ImageEmbedder::IMAGES_TOGETHER;
 
 /// Turns image files (JPEG, PNG, WebP) into vectors, on as many threads as the machine has.
 ///
@@ -113,25 +113,21 @@ impl ImageEmbedder {
     /// A result for each of the image files at `paths`, in their order. Files are read when their turn
     /// comes, so no more than a few for each thread are in memory.
     pub fn embed_files<P: AsRef<Path> + Sync>(&self, paths: &[P]) -> Vec<Result<ImageEmbedding>> {
-        self.pool.map_groups(
-            paths,
-            |_| 1,
-            IMAGES_TOGETHER,
-            |paths| {
-                let read = |path: &&P| read_image(path.as_ref(), self.core.limits());
-                let files: Vec<Result<Vec<u8>>> = paths.iter().map(read).collect();
-                let here: Vec<&[u8]> = files.iter().flatten().map(Vec::as_slice).collect();
-                let mut embeddings = self.core.embed_each(&here).into_iter();
-                let nothing = || Err(Error::new(ErrorKind::Inference, "no vector came out"));
-                // Errors of reading name the path already.
-                let results = files.into_iter().zip(paths).map(|(file, path)| {
-                    file?;
-                    let result = embeddings.next().unwrap_or_else(nothing);
-                    result.map_err(|e| e.context(path.as_ref().display()))
-                });
-                results.collect()
-            },
-        )
+        let together = |paths: &[&P]| self.embed_files_together(paths);
+        self.pool.map_groups(paths, |_| 1, IMAGES_TOGETHER, together)
+    }
+
+    /// If one of the files is not to be had, each is tried alone.
+    fn embed_files_together<P: AsRef<Path>>(&self, paths: &[&P]) -> Vec<Result<ImageEmbedding>> {
+        let read = |path: &&P| read_image(path.as_ref(), self.core.limits());
+        let files: Result<Vec<Vec<u8>>> = paths.iter().map(read).collect();
+        let Ok(files) = files else {
+            return paths.iter().map(|path| self.embed_file(path)).collect();
+        };
+        let results = self.core.embed_each(&files).into_iter().zip(paths);
+        results
+            .map(|(result, path)| result.map_err(|e| e.context(path.as_ref().display())))
+            .collect()
     }
 
     /// The vector of the image at an address, which `fetcher` gets from the public network only, within its

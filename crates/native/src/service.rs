@@ -30,9 +30,11 @@
 //!
 //! As many workers as the greater of the two `worker_count`s, and one thread for connections and timers. Any worker runs any
 //! model, and a model's weights are in memory once. A batch is a handful of inputs that one worker takes at a time;
-//! each input still runs alone, so neighbours never change a vector. Nothing spins while there is nothing to do.
+//! a text is never padded to its neighbours' length, so they never change its vector. Nothing spins while there is nothing to do.
 
 mod embed;
+#[cfg(feature = "image-url")]
+mod fetch;
 mod flight;
 mod fusions;
 mod info;
@@ -67,7 +69,7 @@ use embed::{Pipeline, Served};
 use flight::Flights;
 use fusions::Fusions;
 use io::Io;
-use metrics::{Metrics, Operation, Outcome};
+use metrics::Metrics;
 use model::{Input, Loaded};
 use models::Models;
 use queue::Queue;
@@ -123,7 +125,7 @@ impl EmbeddingService {
         });
         // Before the workers are there, which nobody would end if it failed.
         #[cfg(feature = "image-url")]
-        let fetcher = fetcher(&config)?;
+        let fetcher = fetch::fetcher(&config)?;
         let workers = worker::start(&queue, &metrics)?;
         let inner = Inner {
             models: Models::new(&config),
@@ -330,35 +332,7 @@ impl EmbeddingService {
 
     /// What was measured since the start.
     pub fn stats(&self) -> Stats {
-        let metrics = &self.inner.metrics;
-        let requests = |operation| {
-            let succeeded = metrics.ended(operation, Outcome::Success);
-            let mean = metrics.seconds_of(operation) / succeeded as f64;
-            Requests {
-                succeeded,
-                failed: metrics.ended(operation, Outcome::Failure),
-                rejected: metrics.ended(operation, Outcome::Rejected),
-                cancelled: metrics.ended(operation, Outcome::Cancelled),
-                mean_latency: (succeeded > 0).then(|| Duration::from_secs_f64(mean)),
-            }
-        };
-        let (batches, batched) = metrics.batches();
-        let models = self.inner.models.all();
-        Stats {
-            uptime: self.inner.started.elapsed(),
-            text: requests(Operation::Text),
-            image: requests(Operation::Image),
-            multimodal: requests(Operation::Multimodal),
-            in_flight: metrics.in_flight().try_into().unwrap_or_default(),
-            queue_depth: self.inner.pipeline.queue.depth(),
-            expected_queue_delay: self.inner.pipeline.queue.expected_delay(),
-            workers: self.inner.pipeline.queue.workers(),
-            inferences: metrics.inferences(),
-            batches,
-            mean_batch_size: (batches > 0).then(|| batched as f64 / batches as f64),
-            cache: self.inner.pipeline.cache.stats(),
-            models: models.iter().map(|m| (m.info.name.clone(), m.info.bytes)).collect(),
-        }
+        Stats::of(&self.inner)
     }
 
     /// Whether it takes requests.
@@ -421,34 +395,6 @@ impl EmbeddingService {
         let timeout = timeout.map_or(most, |timeout| timeout.min(most));
         pipeline.embed(model, keys, input, cached, timeout).await
     }
-
-    #[cfg(feature = "image-url")]
-    async fn fetch(&self, url: &str) -> Result<Vec<u8>> {
-        self.check_open()?;
-        let Some(fetcher) = self.inner.fetcher.clone() else {
-            return Err(Error::new(
-                ErrorKind::InvalidConfig,
-                "images by address are not allowed here (image_embedding.urls)",
-            ));
-        };
-        let _busy = self.inner.enter()?;
-        let url = url.to_owned();
-        let fetch = self.inner.io.handle().spawn(async move { fetcher.fetch(&url).await });
-        // A caller who goes away takes the fetch along.
-        let _abort = AbortOnDrop(fetch.abort_handle());
-        fetch.await.unwrap_or_else(|_| Err(flight::lost()))
-    }
-}
-
-/// Ends a task that nobody waits for any more.
-#[cfg(feature = "image-url")]
-struct AbortOnDrop(tokio::task::AbortHandle);
-
-#[cfg(feature = "image-url")]
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl Inner {
@@ -495,19 +441,6 @@ impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
-}
-
-#[cfg(feature = "image-url")]
-fn fetcher(config: &Config) -> Result<Option<crate::ImageFetcher>> {
-    let images = &config.image_embedding;
-    if !images.urls {
-        return Ok(None);
-    }
-    let mut builder = crate::ImageFetcher::builder().max_bytes(images.max_bytes);
-    if !images.allowed_hosts.is_empty() {
-        builder = builder.allow_hosts(images.allowed_hosts.iter().cloned());
-    }
-    builder.build().map(Some).map_err(|e| e.context("image_embedding.allowed_hosts"))
 }
 
 impl fmt::Debug for EmbeddingService {

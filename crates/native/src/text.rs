@@ -12,8 +12,8 @@ use crate::batch::{all_of, array_of};
 use crate::open::EmbedderBuilder;
 use crate::pool::Pool;
 
-/// The bytes of texts that a thread takes at once: about as many tokens as the core has read the weights together.
-const GROUP_BYTES: usize = 512;
+/// The bytes of texts that a thread takes at once: English has some four to a token.
+const GROUP_BYTES: usize = 4 * isovec_core::TextEmbedder::TOKENS_TOGETHER;
 
 /// Turns texts into vectors, on as many threads as the machine has.
 ///

@@ -1,5 +1,6 @@
 //! An operator of tract's graph that is a whole block of an encoder.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use isovec_kernels::Block;
@@ -49,8 +50,9 @@ impl EvalOp for EncoderBlock {
         let view = tokens.try_as_plain_ram()?;
         let values = view.as_slice::<f32>()?;
         let n = values.len() / self.block.hidden();
-        let mask = match inputs.get(1) {
-            Some(mask) => Some(whole_mask(mask, n)?),
+        let mask = inputs.get(1).map(|mask| mask.try_as_plain_ram()).transpose()?;
+        let mask = match &mask {
+            Some(mask) => Some(whole_mask(mask.as_slice()?, n)?),
             None => None,
         };
         let mut output = Tensor::zero::<f32>(&shape)?;
@@ -60,14 +62,12 @@ impl EvalOp for EncoderBlock {
 }
 
 /// A mask with a row for each query.
-fn whole_mask(mask: &Tensor, n: usize) -> TractResult<Vec<f32>> {
-    let view = mask.try_as_plain_ram()?;
-    let values = view.as_slice::<f32>()?;
-    if values.len() == n {
-        return Ok(values.repeat(n));
+fn whole_mask(mask: &[f32], n: usize) -> TractResult<Cow<'_, [f32]>> {
+    if mask.len() == n {
+        return Ok(mask.repeat(n).into());
     }
-    ensure!(values.len() == n * n, "a mask of {:?} for {n} tokens", mask.shape());
-    Ok(values.to_vec())
+    ensure!(mask.len() == n * n, "a mask of {} numbers for {n} tokens", mask.len());
+    Ok(mask.into())
 }
 
 impl TypedOp for EncoderBlock {

@@ -22,7 +22,7 @@ use super::encoder::EncoderBlock;
 /// Replaces what is recognised, in a decluttered graph, and says how many blocks that were. What is not
 /// recognised stays as it is.
 ///
-/// `attention_mask` is the input that is fed with ones, since each text runs alone. `budget` is how many numbers packed
+/// `attention_mask` is the input that is fed with ones, since no text is padded. `budget` is how many numbers packed
 /// weights may have: a file that uses the same weights over and over must not become many times its size.
 pub(super) fn fuse(
     model: &mut TypedModel,

@@ -9,8 +9,8 @@ use crate::{
 
 /// Turns image files (JPEG, PNG, WebP) into vectors.
 ///
-/// All calls take `&self` and may come from any number of threads at once. Images run one by one, so a
-/// vector depends on its file alone.
+/// All calls take `&self` and may come from any number of threads at once. A vector depends on its file alone,
+/// bit for bit, whatever runs beside it.
 ///
 /// # Example
 ///
@@ -35,9 +35,6 @@ pub struct ImageEmbedder {
     dims: usize,
     fingerprint: Fingerprint,
 }
-
-/// The images that go through the encoder's blocks together; 50 patches each, for CLIP ViT-B/32.
-const IMAGES_TOGETHER: usize = 4;
 
 /// The settings of an [`ImageEmbedder`] that are the caller's to choose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,6 +81,9 @@ impl ImageEmbedding {
 }
 
 impl ImageEmbedder {
+    /// The images that go through the encoder's blocks together; 50 patches each, for CLIP ViT-B/32.
+    pub const IMAGES_TOGETHER: usize = 4;
+
     /// Loads a model from the bytes of its ONNX file. Its one input must be `pixel_values`, of the shape
     /// (N, 3, rows, columns).
     ///
@@ -151,7 +151,7 @@ impl ImageEmbedder {
     /// The first error of [`embed`](Self::embed), naming the image's index.
     pub fn embed_batch<T: AsRef<[u8]>>(&self, files: &[T]) -> Result<Vec<ImageEmbedding>> {
         let mut embeddings = Vec::with_capacity(files.len());
-        for files in files.chunks(IMAGES_TOGETHER) {
+        for files in files.chunks(Self::IMAGES_TOGETHER) {
             for result in self.embed_each(files) {
                 let index = embeddings.len();
                 embeddings.push(result.map_err(|e| e.context(format_args!("image {index}")))?);
@@ -163,20 +163,21 @@ impl ImageEmbedder {
     /// A result for each of the image files, in their order, on this thread. Some at a time read the model's weights
     /// together; each vector is what [`embed`](Self::embed) gives, bit for bit.
     pub fn embed_each<T: AsRef<[u8]>>(&self, files: &[T]) -> Vec<Result<ImageEmbedding>> {
-        let mut embeddings = Vec::with_capacity(files.len());
-        for files in files.chunks(IMAGES_TOGETHER) {
-            let pixels: Vec<_> = files.iter().map(|file| self.preprocess(file.as_ref())).collect();
-            let seen: Vec<&[f32]> =
-                pixels.iter().flatten().map(|pixels| &pixels.data[..]).collect();
-            let mut vectors = self.embed_pixels_each(&seen).into_iter();
-            for (pixels, file) in pixels.into_iter().zip(files) {
-                embeddings.push(pixels.and_then(|pixels| {
-                    let nothing = || Err(Error::new(ErrorKind::Inference, "no vector came out"));
-                    embedding(file.as_ref(), &pixels, vectors.next().unwrap_or_else(nothing))
-                }));
-            }
-        }
-        embeddings
+        let together = |files: &[T]| self.embed_together(files);
+        files.chunks(Self::IMAGES_TOGETHER).flat_map(together).collect()
+    }
+
+    /// If one of the files is not to be read, each is tried alone.
+    fn embed_together<T: AsRef<[u8]>>(&self, files: &[T]) -> Vec<Result<ImageEmbedding>> {
+        let pixels: Result<Vec<Pixels>> =
+            files.iter().map(|file| self.preprocess(file.as_ref())).collect();
+        let Ok(pixels) = pixels else {
+            return files.iter().map(|file| self.embed(file.as_ref())).collect();
+        };
+        let data: Vec<&[f32]> = pixels.iter().map(|pixels| &pixels.data[..]).collect();
+        let vectors = self.embed_pixels_each(&data).into_iter();
+        let given = files.iter().zip(&pixels).zip(vectors);
+        given.map(|((file, pixels), vector)| embedding(file.as_ref(), pixels, vector)).collect()
     }
 
     /// The vector of `pixel_values` of the shape (3, rows, columns) that the caller has prepared.
@@ -195,7 +196,7 @@ impl ImageEmbedder {
     /// model's weights together.
     pub fn embed_pixels_each(&self, images: &[&[f32]]) -> Vec<Result<Vec<f32>>> {
         let mut vectors = Vec::with_capacity(images.len());
-        for images in images.chunks(IMAGES_TOGETHER) {
+        for images in images.chunks(Self::IMAGES_TOGETHER) {
             if images.iter().any(|image| self.check_pixels(image).is_err()) {
                 vectors.extend(images.iter().map(|image| self.embed_pixels(image)));
                 continue;

@@ -13,7 +13,8 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// Of a text, and the prompt that is put before it (`ModelInfo::prompt_key`).
+    /// Of a text, and the text of the named prompt that is put before it: that is the user's to change, and not in
+    /// the fingerprint.
     pub(crate) fn of_text(fingerprint: Fingerprint, prompt: Option<&str>, text: &str) -> Self {
         let mut hash = Sha256::new();
         // The kind and the length keep a prompt's bytes and a text's apart.

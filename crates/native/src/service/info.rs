@@ -33,14 +33,3 @@ pub struct ModelInfo {
     /// The facts of the model.
     pub spec: ModelSpec,
 }
-
-impl ModelInfo {
-    /// What a prompt is in a cache's key: its name and its text, which is the user's to change and not in the
-    /// fingerprint.
-    pub(crate) fn prompt_key(&self, name: &str) -> String {
-        match self.spec.prompts.get(name) {
-            Some(text) => format!("{name}\0{text}"),
-            None => name.to_owned(),
-        }
-    }
-}

@@ -101,18 +101,7 @@ impl MockModel {
 
     /// As [`embed_text`](Self::embed_text), with a named prompt of the model before the text.
     pub(crate) fn embed_prompted(&self, prompt: &str, text: &str) -> Result<Entry> {
-        let Some(prefix) = self.spec.prompts.get(prompt) else {
-            let names: Vec<_> = self.spec.prompts.keys().map(String::as_str).collect();
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                format!(
-                    "model {:?} has no prompt {prompt:?}; it has: [{}]",
-                    self.spec.name,
-                    names.join(", ")
-                ),
-            ));
-        };
-        self.embed_with_prefix(prefix, text)
+        self.embed_with_prefix(self.spec.prompt(prompt)?, text)
     }
 
     fn embed_with_prefix(&self, prefix: &str, text: &str) -> Result<Entry> {

@@ -203,9 +203,9 @@ impl<'a> Request<'a> {
     async fn texts(&self, texts: &[&str]) -> Result<Vec<ServedText>> {
         let model = self.service.model(self.model, ModelKind::Text)?;
         let fingerprint = model.info.fingerprint;
-        let prompt = self.prompt.map(|name| model.info.prompt_key(name));
+        let prefix = self.prompt.map(|name| model.info.spec.prompt(name)).transpose()?;
         let keys: Vec<Key> =
-            texts.iter().map(|text| Key::of_text(fingerprint, prompt.as_deref(), text)).collect();
+            texts.iter().map(|text| Key::of_text(fingerprint, prefix, text)).collect();
         let prompt: Option<Arc<str>> = self.prompt.map(Into::into);
         let input =
             |index: usize| Input::Text { text: texts[index].into(), prompt: prompt.clone() };

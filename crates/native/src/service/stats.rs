@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::Inner;
+use super::metrics::{Operation, Outcome};
 use crate::cache::CacheStats;
 
 /// What a service has measured since its start. Every figure is counted or timed; none is assumed.
@@ -38,6 +40,40 @@ pub struct Stats {
     pub cache: CacheStats,
     /// The models that are loaded, and the size of their files in bytes.
     pub models: Vec<(String, u64)>,
+}
+
+impl Stats {
+    pub(super) fn of(service: &Inner) -> Self {
+        let metrics = &service.metrics;
+        let requests = |operation| {
+            let succeeded = metrics.ended(operation, Outcome::Success);
+            let mean = metrics.seconds_of(operation) / succeeded as f64;
+            Requests {
+                succeeded,
+                failed: metrics.ended(operation, Outcome::Failure),
+                rejected: metrics.ended(operation, Outcome::Rejected),
+                cancelled: metrics.ended(operation, Outcome::Cancelled),
+                mean_latency: (succeeded > 0).then(|| Duration::from_secs_f64(mean)),
+            }
+        };
+        let (batches, batched) = metrics.batches();
+        let models = service.models.all();
+        Stats {
+            uptime: service.started.elapsed(),
+            text: requests(Operation::Text),
+            image: requests(Operation::Image),
+            multimodal: requests(Operation::Multimodal),
+            in_flight: metrics.in_flight().try_into().unwrap_or_default(),
+            queue_depth: service.pipeline.queue.depth(),
+            expected_queue_delay: service.pipeline.queue.expected_delay(),
+            workers: service.pipeline.queue.workers(),
+            inferences: metrics.inferences(),
+            batches,
+            mean_batch_size: (batches > 0).then(|| batched as f64 / batches as f64),
+            cache: service.pipeline.cache.stats(),
+            models: models.iter().map(|m| (m.info.name.clone(), m.info.bytes)).collect(),
+        }
+    }
 }
 
 /// The requests for one thing.
