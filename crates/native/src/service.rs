@@ -30,7 +30,8 @@
 //!
 //! As many workers as the greater of the two `worker_count`s, and one thread for connections and timers. Any worker runs any
 //! model, and a model's weights are in memory once. A batch is a handful of inputs that one worker takes at a time;
-//! a text is never padded to its neighbours' length, so they never change its vector. Nothing spins while there is nothing to do.
+//! some hundred tokens of it, or a few images, read the weights together. Nothing is padded, so neighbours never change
+//! a vector. Nothing spins while there is nothing to do.
 
 mod embed;
 #[cfg(feature = "image-url")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use isovec_core::{ClipTextEmbedder, Embedding, ImageEmbedder, TextEmbedder};
+use isovec_core::{ClipTextEmbedder, Embedding, ImageEmbedder, ImageEmbedding, TextEmbedder};
 
 use super::ModelInfo;
 use super::mock::MockModel;
@@ -62,15 +62,7 @@ impl Loaded {
             (Engine::ClipText(model), Input::Text { text, prompt: None }) => {
                 model.embed(text).map(of_text)
             }
-            (Engine::Image(model), Input::Image(file)) => {
-                let image = model.embed(file)?;
-                let facts = Facts::Image {
-                    width: narrow(image.width),
-                    height: narrow(image.height),
-                    format: image.format,
-                };
-                Ok(Entry { vector: image.into_vector().into(), facts })
-            }
+            (Engine::Image(model), Input::Image(file)) => model.embed(file).map(of_image),
             (Engine::Mock(model), Input::Text { text, prompt: None }) => model.embed_text(text),
             (Engine::Mock(model), Input::Text { text, prompt: Some(prompt) }) => {
                 model.embed_prompted(prompt, text)
@@ -85,6 +77,30 @@ impl Loaded {
             (_, Input::Text { .. }) => Err(self.takes("no texts")),
             (_, Input::Image(_)) => Err(self.takes("no images")),
         }
+    }
+
+    /// The vectors of `inputs`, which read the model's weights together where that can be. Each is that of
+    /// [`run`](Self::run), bit for bit.
+    pub(super) fn run_each(&self, inputs: &[&Input]) -> Vec<Result<Entry>> {
+        let together = match &self.engine {
+            Engine::Text(model) => texts(inputs).map(|(prompt, texts)| {
+                model.embed_each(prompt, &texts).into_iter().map(|e| e.map(of_text)).collect()
+            }),
+            Engine::Image(model) => images(inputs).map(|files| {
+                model.embed_each(&files).into_iter().map(|e| e.map(of_image)).collect()
+            }),
+            _ => None,
+        };
+        together.unwrap_or_else(|| inputs.iter().map(|input| self.run(input)).collect())
+    }
+
+    /// What inputs may cost that are given to [`run_each`](Self::run_each): more would only let their callers wait.
+    pub(super) fn cost_together(&self) -> u64 {
+        let most = match self.info.kind {
+            ModelKind::Image => ImageEmbedder::IMAGES_TOGETHER,
+            _ => TextEmbedder::TOKENS_TOGETHER,
+        };
+        most as u64
     }
 
     /// The error for an input of another kind.
@@ -136,6 +152,32 @@ const PROBE_IMAGE: &[u8] = include_bytes!("probe.png");
 fn of_text(embedding: Embedding) -> Entry {
     let facts = Facts::Text { tokens: narrow(embedding.tokens), truncated: embedding.truncated };
     Entry { vector: embedding.into_vector().into(), facts }
+}
+
+fn of_image(image: ImageEmbedding) -> Entry {
+    let (width, height) = (narrow(image.width), narrow(image.height));
+    let facts = Facts::Image { width, height, format: image.format };
+    Entry { vector: image.into_vector().into(), facts }
+}
+
+/// The texts of `inputs` and their prompt, if they are all texts with the same one.
+fn texts<'a>(inputs: &[&'a Input]) -> Option<(Option<&'a str>, Vec<&'a str>)> {
+    let text = |input: &&'a Input| match *input {
+        Input::Text { text, prompt } => Some((prompt.as_deref(), &**text)),
+        Input::Image(_) => None,
+    };
+    let (prompt, _) = inputs.first().and_then(text)?;
+    let of_prompt = |input| text(input).filter(|(own, _)| *own == prompt).map(|(_, text)| text);
+    Some((prompt, inputs.iter().map(of_prompt).collect::<Option<_>>()?))
+}
+
+/// The files of `inputs`, if they are all images.
+fn images<'a>(inputs: &[&'a Input]) -> Option<Vec<&'a [u8]>> {
+    let file = |input: &&'a Input| match *input {
+        Input::Image(file) => Some(&**file),
+        Input::Text { .. } => None,
+    };
+    inputs.iter().map(file).collect()
 }
 
 /// Caps of the core keep these far below the most that fits.

@@ -18,7 +18,7 @@ pub(crate) struct Job {
     /// Who wants to know, and whether they still do.
     pub(super) landing: Landing,
     pub(super) queued: Instant,
-    cost: u64,
+    pub(super) cost: u64,
     /// How long it was expected to take.
     pub(super) estimate: Duration,
 }

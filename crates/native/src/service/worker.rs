@@ -38,39 +38,59 @@ pub(super) fn start(queue: &Arc<Queue>, metrics: &Arc<Metrics>) -> Result<Vec<Jo
 
 fn run(mut batch: Batch, queue: &Queue, metrics: &Metrics) {
     metrics.batch(batch.jobs.len(), batch.cost);
-    for job in std::mem::take(&mut batch.jobs) {
-        let estimate = job.estimate;
-        // The core turns the engine's panics into errors; this holds whatever else may panic. Who waits for the job
-        // is told by its landing, which is dropped.
-        if catch_unwind(AssertUnwindSafe(|| run_one(job, metrics))).is_err() {
-            metrics.panicked();
+    let mut jobs = std::mem::take(&mut batch.jobs).into_iter().peekable();
+    while let Some(first) = jobs.next() {
+        let most = first.model.cost_together();
+        let (mut cost, mut estimate) = (first.cost, first.estimate);
+        let mut group = vec![first];
+        while let Some(job) = jobs.next_if(|job| cost + job.cost <= most) {
+            cost += job.cost;
+            estimate += job.estimate;
+            group.push(job);
         }
+        run_group(group, metrics);
         queue.worked(estimate);
     }
     queue.done(&batch);
 }
 
-/// Runs one job, unless nobody waits for it any more.
-fn run_one(job: Job, metrics: &Metrics) {
-    metrics.queue_wait(job.queued.elapsed());
-    if job.landing.is_abandoned() {
-        metrics.abandoned.inc();
-        return;
-    }
+/// Runs jobs of one model together, but for those that nobody waits for any more.
+fn run_group(mut jobs: Vec<Job>, metrics: &Metrics) {
+    jobs.retain(|job| {
+        metrics.queue_wait(job.queued.elapsed());
+        let abandoned = job.landing.is_abandoned();
+        metrics.abandoned.inc_by(abandoned.into());
+        !abandoned
+    });
+    let Some(model) = jobs.first().map(|job| Arc::clone(&job.model)) else { return };
+    let inputs: Vec<_> = jobs.iter().map(|job| &job.input).collect();
     let start = Instant::now();
-    let result = job.model.run(&job.input);
+    // The core turns the engine's panics into errors; this holds whatever else may panic.
+    let results = catch_unwind(AssertUnwindSafe(|| model.run_each(&inputs)));
     let took = start.elapsed();
-    match result {
-        Ok(entry) => {
-            job.model.learn(took, job.model.cost(&job.input));
-            metrics.inference(&job.model.name, took, entry.facts);
-            job.landing.computed(entry);
+    let Ok(results) = results else {
+        if jobs.len() > 1 {
+            // Only one of them need be to blame.
+            return jobs.into_iter().for_each(|job| run_group(vec![job], metrics));
         }
-        Err(error) => {
-            if error.kind() == ErrorKind::EnginePanic {
-                metrics.panicked();
+        // Who waits for the job is told by its landing, which is dropped.
+        return metrics.panicked();
+    };
+    let cost: u64 = jobs.iter().map(|job| job.cost).sum();
+    for (job, result) in jobs.into_iter().zip(results) {
+        match result {
+            Ok(entry) => {
+                let share = took.mul_f64(job.cost as f64 / cost.max(1) as f64);
+                model.learn(share, job.cost);
+                metrics.inference(&model.name, share, entry.facts);
+                job.landing.computed(entry);
             }
-            job.landing.failed(&Arc::new(error));
+            Err(error) => {
+                if error.kind() == ErrorKind::EnginePanic {
+                    metrics.panicked();
+                }
+                job.landing.failed(&Arc::new(error));
+            }
         }
     }
 }
