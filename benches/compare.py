@@ -1,8 +1,8 @@
 """isovec beside ONNX Runtime and Pillow: same files, same run; text or image in, vector or pixels out.
 
 The two take turns, round by round, so that a slow phase of the machine hits both; the figures are
-medians. Of texts it writes results/compare.json and results/compare.svg, of images results/images.*,
-and it prints tables in Markdown.
+medians. Of texts it writes results/compare.json and results/compare.svg, in eight bits results/int8.*, of images
+results/images.*, and it prints tables in Markdown.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import PIL
 
 from peer import OnnxRuntime
@@ -55,8 +57,9 @@ class Worker:
         """How long it takes to do it once, of `repeat` times on end."""
         return self.ask(op=op, repeat=repeat, **request)["seconds"] / repeat
 
-    def open(self, kind: str, model: Path, threads: int) -> float:
-        return self.ask(op="open", kind=kind, model=str(model), threads=threads)["seconds"]
+    def open(self, kind: str, model: Path, threads: int, precision: str) -> float:
+        request = {"kind": kind, "model": str(model), "threads": threads, "precision": precision}
+        return self.ask(op="open", **request)["seconds"]
 
     def peak_rss(self) -> int:
         return int(self.ask(op="peak-rss")["bytes"])
@@ -70,11 +73,15 @@ class Worker:
 class Sides:
     """Both that are compared, with the same model open."""
 
-    def __init__(self, worker: str, kind: str, model: Path, threads: int) -> None:
+    def __init__(self, worker: str, kind: str, model: Path, threads: int, precision: str = "fp32") -> None:
         peer = "peer.py" if kind == "text" else "peer_images.py"
+        self.started = time.perf_counter()
         self.ours = Worker([worker])
+        ours = self.ours.open(kind, model, threads, precision)
+        self.opened = time.perf_counter()
         self.theirs = Worker([sys.executable, str(HERE / peer)])
-        self.loads = [side.open(kind, model, threads) * 1e3 for side in (self.ours, self.theirs)]
+        theirs = self.theirs.open(kind, model, threads, precision)
+        self.loads = [ours * 1e3, theirs * 1e3]
 
     def __enter__(self) -> Sides:
         return self
@@ -133,12 +140,24 @@ def alternate(rounds: int, *sides: Callable[[], float]) -> list[list[float]]:
     return times
 
 
-def loads(worker: str, kind: str, model: Path) -> list[list[float]]:
+def loads(worker: str, kind: str, model: Path, precision: str = "fp32") -> list[list[float]]:
     times: list[list[float]] = [[], []]
     for _ in range(5):
-        with Sides(worker, kind, model, 1) as sides:
+        with Sides(worker, kind, model, 1, precision) as sides:
             for values, load in zip(times, sides.loads):
                 values.append(load)
+    return times
+
+
+def cold_starts(worker: str, model: Path, precision: str) -> list[list[float]]:
+    """To the first vector: of ours from the start of its process on, of theirs from the creation of its session on,
+    since a program without Python could have that."""
+    times: list[list[float]] = [[], []]
+    for _ in range(7):
+        with Sides(worker, "text", model, 1, precision) as sides:
+            first = [side.seconds("embed", texts=["a first text"]) for side in (sides.ours, sides.theirs)]
+            times[0].append((sides.opened - sides.started + first[0]) * 1e3)
+            times[1].append(sides.loads[1] + first[1] * 1e3)
     return times
 
 
@@ -151,31 +170,88 @@ class Panel:
     rows: list[Row]
 
 
-def text_panels(worker: str, model: Path, rounds: int) -> list[Panel]:
+def text_panel(worker: str, model: Path, rounds: int, precision: str) -> Panel:
     cores = os.cpu_count() or 1
-    corpus = (HERE / "corpus" / "mixed-1000.txt").read_text(encoding="utf-8").splitlines()
+    texts = corpus()
     rows: list[Row] = []
-    load = loads(worker, "text", model)
-    with Sides(worker, "text", model, 1) as sides:
+    load = loads(worker, "text", model, precision)
+    cold = cold_starts(worker, model, precision)
+    with Sides(worker, "text", model, 1, precision) as sides:
         for tokens in TOKENS:
             text = "the " * (tokens - 2)  # one token each; two are special
             repeat = max(1, 160 // tokens)
             times = sides.alternate(rounds, "embed", repeat, texts=[text])
             rows.append(row(f"1 text of {tokens} tokens", "ms", *times))
-        *one, batch = mixed(sides, max(3, rounds // 3), corpus)
+        *one, batch = mixed(sides, rounds, texts)
         rows.append(row(f"1,000 mixed texts, 1 thread (its batches: {batch})", "ms", *one))
-    with Sides(worker, "text", model, 1) as sides:
+    with Sides(worker, "text", model, 1, precision) as sides:
         # By themselves: a peak remembers every batch that a process has seen.
-        sides.ours.seconds("embed", texts=corpus)
-        sides.theirs.seconds("embed", texts=corpus, batch=batch)
+        sides.ours.seconds("embed", texts=texts)
+        sides.theirs.seconds("embed", texts=texts, batch=batch)
         peak = (sides.ours.peak_rss() / 2**20, sides.theirs.peak_rss() / 2**20)
     if cores > 1:
-        with Sides(worker, "text", model, cores) as sides:
-            *many, batch = mixed(sides, max(3, rounds // 3), corpus)
+        with Sides(worker, "text", model, cores, precision) as sides:
+            *many, batch = mixed(sides, rounds, texts)
             rows.append(row(f"1,000 mixed texts, {cores} threads (its batches: {batch})", "ms", *many))
     rows.append(row("load", "ms", *load))
+    rows.append(row("cold start, to the first vector", "ms", *cold))
     rows.append(row("peak memory, 1 thread", "MiB", [peak[0]], [peak[1]]))
-    return [Panel("isovec beside ONNX Runtime", f"ONNX Runtime {OnnxRuntime.version()}", rows)]
+    peer = f"ONNX Runtime {OnnxRuntime.version()}"
+    if precision == "int8":
+        return Panel("int8 beside ONNX Runtime's dynamic int8", f"{peer}, dynamic int8", rows)
+    return Panel("isovec beside ONNX Runtime", peer, rows)
+
+
+def corpus() -> list[str]:
+    return (HERE / "corpus" / "mixed-1000.txt").read_text(encoding="utf-8").splitlines()
+
+
+@dataclass
+class Quality:
+    """How close vectors of 8 bits are to ONNX Runtime's of fp32, over the corpus."""
+
+    cosine_median: float
+    cosine_min: float
+    top_10_agreement: float
+
+
+def qualities(worker: str, model: Path) -> dict[str, Quality]:
+    texts = corpus()
+    with tempfile.TemporaryDirectory() as folder:
+        with Sides(worker, "text", model, 1, "int8") as sides, Sides(worker, "text", model, 1) as full:
+            asked = {"isovec": sides.ours, "peer": sides.theirs, "reference": full.theirs}
+            vectors = {}
+            for name, side in asked.items():
+                file = Path(folder) / name
+                side.ask(op="vectors", texts=texts, file=str(file))
+                vectors[name] = np.fromfile(file, "<f4").reshape(len(texts), -1)
+    reference = vectors.pop("reference")
+    return {name: quality(own, reference) for name, own in vectors.items()}
+
+
+def quality(vectors: np.ndarray, reference: np.ndarray) -> Quality:
+    def top_10(of: np.ndarray) -> list[set[int]]:
+        scores = of @ of.T
+        np.fill_diagonal(scores, -1)
+        return [set(ranked[:10]) for ranked in np.argsort(-scores, axis=1)]
+
+    cosines = (vectors * reference).sum(axis=1)
+    agreement = [len(a & b) / 10 for a, b in zip(top_10(vectors), top_10(reference))]
+    median, lowest = float(np.median(cosines)), float(cosines.min())
+    return Quality(median, lowest, statistics.mean(agreement))
+
+
+def print_qualities(of: dict[str, Quality], peer: str) -> None:
+    print(f"| 1,000 mixed texts, beside fp32 | isovec int8 | {peer} |")
+    print("|---|---:|---:|")
+    for field, name in (
+        ("cosine_median", "cosine, median"),
+        ("cosine_min", "cosine, lowest"),
+        ("top_10_agreement", "the same among the ten nearest"),
+    ):
+        ours, theirs = (getattr(of[side], field) for side in ("isovec", "peer"))
+        print(f"| {name} | {ours:.4f} | {theirs:.4f} |")
+    print()
 
 
 def mixed(sides: Sides, rounds: int, corpus: list[str]) -> tuple[list[float], list[float], int]:
@@ -244,9 +320,9 @@ def machine() -> dict[str, str]:
     return {"cpu": cpu, "cores": str(os.cpu_count()), "system": platform.platform()}
 
 
-def save(name: str, panels: list[Panel], rounds: int, output: Path) -> None:
+def save(name: str, panels: list[Panel], rounds: int, output: Path, **more: object) -> None:
     facts = machine() | {"date": time.strftime("%Y-%m-%d")}
-    result = {
+    result = more | {
         "machine": facts,
         "rounds": rounds,
         "panels": [
@@ -284,15 +360,22 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="folder with model.onnx, tokenizer.json: measure texts")
     parser.add_argument("--clip", type=Path, help="folder of a CLIP of random weights: measure images")
     parser.add_argument("--images", type=Path, help="folder of the test images, for --clip")
+    parser.add_argument("--only", choices=["texts", "int8", "images"])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--output", type=Path, default=HERE / "results")
     args = parser.parse_args()
     if args.clip and not args.images:
         parser.error("--clip needs --images")
-    if args.model:
-        panels = text_panels(args.worker, args.model, args.rounds)
-        save("compare", panels, args.rounds, args.output)
-        print_scaling(panels[0].rows)
+    if args.model and args.only in (None, "texts"):
+        panel = text_panel(args.worker, args.model, args.rounds, "fp32")
+        save("compare", [panel], args.rounds, args.output)
+        print_scaling(panel.rows)
+    if args.model and args.only in (None, "int8"):
+        panel = text_panel(args.worker, args.model, args.rounds, "int8")
+        of = qualities(args.worker, args.model)
+        quality = {side: asdict(measured) for side, measured in of.items()}
+        save("int8", [panel], args.rounds, args.output, quality=quality)
+        print_qualities(of, panel.peer)
     if args.clip:
         panels = image_panels(args.worker, args.clip, args.images, args.rounds)
         save("images", panels, args.rounds, args.output)

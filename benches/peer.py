@@ -15,6 +15,7 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 MAX_TOKENS = 512
+FILES = {"fp32": "model.onnx", "int8": "model_int8_dynamic.onnx"}
 
 
 def open_session(model: Path, threads: int) -> onnxruntime.InferenceSession:
@@ -31,8 +32,8 @@ class OnnxRuntime:
     def version() -> str:
         return onnxruntime.__version__
 
-    def __init__(self, model: Path, threads: int) -> None:
-        self.session = open_session(model / "model.onnx", threads)
+    def __init__(self, model: Path, threads: int, precision: str = "fp32") -> None:
+        self.session = open_session(model / FILES[precision], threads)
         self.tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
         self.tokenizer.enable_truncation(MAX_TOKENS)
         self.tokenizer.enable_padding()
@@ -45,6 +46,10 @@ class OnnxRuntime:
             for index, vector in zip(part, self._run([texts[i] for i in part])):
                 vectors[index] = vector
         return np.stack(vectors)
+
+    def vectors(self, texts: list[str], file: str) -> None:
+        """Each by itself: the ranges of dynamic quantisation are those of a whole batch."""
+        self.embed(texts).astype("<f4").tofile(file)
 
     def _run(self, texts: list[str]) -> np.ndarray:
         encodings = self.tokenizer.encode_batch(texts)
@@ -60,7 +65,7 @@ class OnnxRuntime:
         return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
 
 
-def serve(kinds: dict[str, Callable[[Path, int], object]]) -> None:
+def serve(kinds: dict[str, Callable[..., object]]) -> None:
     """Answers the requests of compare.py: `open` makes one of `kinds`, the others call its methods."""
     model: object = None
     for line in sys.stdin:
@@ -72,7 +77,8 @@ def serve(kinds: dict[str, Callable[[Path, int], object]]) -> None:
             print(json.dumps({"bytes": peak}), flush=True)
             continue
         if op == "open":
-            model = kinds[request["kind"]](Path(request["model"]), request["threads"])
+            kind, folder = request.pop("kind"), Path(request.pop("model"))
+            model = kinds[kind](folder, **request)
         else:
             assert model, f"{op} before open"
             work = getattr(model, op.replace("-", "_"))

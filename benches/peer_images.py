@@ -18,7 +18,8 @@ from clip_reference import Preprocessor  # noqa: E402
 class Images:
     """CLIP's vision tower: pixel_values, run, L2."""
 
-    def __init__(self, model: Path, threads: int) -> None:
+    def __init__(self, model: Path, threads: int, precision: str = "fp32") -> None:
+        assert precision == "fp32"
         self.session = open_session(model / "onnx" / "vision_model.onnx", threads)
         self.preprocessor = Preprocessor.load(model / "preprocessor_config.json")
         self.prepared = np.empty(0)
@@ -40,7 +41,8 @@ class Images:
 class Captions:
     """CLIP's text tower: tokenise, run, L2. One by one: ids of different lengths make no batch."""
 
-    def __init__(self, model: Path, threads: int) -> None:
+    def __init__(self, model: Path, threads: int, precision: str = "fp32") -> None:
+        assert precision == "fp32"
         self.session = open_session(model / "onnx" / "text_model.onnx", threads)
         self.tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
         self.tokenizer.no_padding()

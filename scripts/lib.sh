@@ -226,3 +226,20 @@ need_chromium() {
 # Always the whole workspace: with `--package` cargo picks other features for shared dependencies, and
 # then compiles tract, which takes minutes, once more for each choice.
 build() { cargo build --release --workspace --locked --quiet; }
+
+# The fp32 model's weights and activations in 8 bits, as ONNX Runtime's own
+# tool makes it and as the hub's file was made. That one cannot be fetched from everywhere.
+dynamic_int8() { # fp32 model, file to make
+  local tools
+  tools="$(sha256sum <"$1") $(requirements_hash) per-channel"
+  if [ "$(cat "$2.made-by" 2>/dev/null)" != "$tools" ]; then
+    say "quantising the model dynamically"
+    mkdir -p "$(dirname "$2")"
+    "$VENV/bin/python" - "$1" "$2" >&2 <<'PYTHON'
+import sys
+from onnxruntime.quantization import QuantType, quantize_dynamic
+quantize_dynamic(*sys.argv[1:], per_channel=True, weight_type=QuantType.QInt8)
+PYTHON
+    echo "$tools" >"$2.made-by"
+  fi
+}

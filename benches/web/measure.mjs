@@ -22,7 +22,8 @@ function newRow(name) {
 export async function measure({ iso, ort, read }, { model, rounds, loads, png }) {
   await iso.init(await read("isovec-wasm"));
   await startPeer(ort, read);
-  const bytes = { model: await read(model.id), png };
+  const theirModel = await read(model.id);
+  const bytes = { model: model.ours ? await read(model.ours) : theirModel, png };
   if (model.kind === "text") bytes.tokenizer = await read("tokenizer");
   const make = model.kind === "text" ? textCases : imageCases;
 
@@ -42,7 +43,7 @@ export async function measure({ iso, ort, read }, { model, rounds, loads, png })
       async () => {
         const feeds = firstFeeds(ort, model);
         const start = performance.now();
-        sides.theirs = await openTheirs(ort, bytes.model);
+        sides.theirs = await openTheirs(ort, theirModel);
         await sides.theirs.run(feeds(sides.theirs));
         if (turn > 1) load.peer.push(performance.now() - start);
       },
@@ -113,10 +114,10 @@ async function openTheirs(ort, model) {
 }
 
 async function openOurs(iso, model, bytes) {
-  const { spec } = model;
+  const { spec, precision } = model;
   return model.kind === "text"
-    ? await iso.TextEmbedder.fromBytes({ spec, model: bytes.model, tokenizer: bytes.tokenizer })
-    : await iso.ImageEmbedder.fromBytes({ spec, model: bytes.model });
+    ? await iso.TextEmbedder.fromBytes({ spec, precision, model: bytes.model, tokenizer: bytes.tokenizer })
+    : await iso.ImageEmbedder.fromBytes({ spec, precision, model: bytes.model });
 }
 
 async function firstOurs(embedder, model, bytes) {

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
-use isovec::{ClipTextEmbedder, ImageEmbedder, Pixels, TextEmbedder};
+use isovec::{ClipTextEmbedder, ImageEmbedder, Pixels, Precision, TextEmbedder};
 use serde::{Deserialize, Serialize};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -14,9 +14,11 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 #[serde(tag = "op", rename_all = "kebab-case")]
 enum Request {
     /// Opens a model, and keeps it for what follows.
-    Open { kind: Kind, model: String, threads: usize },
+    Open { kind: Kind, model: String, threads: usize, precision: Precision },
     /// Embeds the texts, `repeat` times over.
     Embed { texts: Vec<String>, repeat: usize },
+    /// Writes the vectors of the texts to a file: little-endian numbers, one after the other.
+    Vectors { texts: Vec<String>, file: String },
     /// Makes `pixel_values` of the image file.
     Preprocess { file: String, repeat: usize },
     /// Makes `pixel_values` of the image files, and keeps them for what follows.
@@ -59,9 +61,14 @@ fn main() -> Result<()> {
 
 fn answer(request: Request, model: &mut Option<Model>) -> Result<Answer> {
     let seconds = match (request, model.as_mut()) {
-        (Request::Open { kind, model: name, threads }, _) => timed(1, || {
-            *model = Some(open(&kind, &name, threads)?);
+        (Request::Open { kind, model: name, threads, precision }, _) => timed(1, || {
+            *model = Some(open(&kind, &name, threads, precision)?);
             Ok(())
+        }),
+        (Request::Vectors { texts, file }, Some(Model::Text(model))) => timed(1, || {
+            let vectors = model.embed_batch(&texts)?;
+            let numbers = vectors.iter().flat_map(|e| e.vector()).flat_map(|x| x.to_le_bytes());
+            Ok(std::fs::write(&file, numbers.collect::<Vec<u8>>())?)
         }),
         (Request::Embed { texts, repeat }, Some(Model::Text(model))) => {
             timed(repeat, || Ok(model.embed_batch(&texts)?))
@@ -96,9 +103,12 @@ fn timed<T>(repeat: usize, mut work: impl FnMut() -> Result<T>) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64())
 }
 
-fn open(kind: &Kind, name: &str, threads: usize) -> isovec::Result<Model> {
+fn open(kind: &Kind, name: &str, threads: usize, precision: Precision) -> isovec::Result<Model> {
     Ok(match kind {
-        Kind::Text => Model::Text(TextEmbedder::builder(name).threads(threads).open()?),
+        Kind::Text => {
+            let builder = TextEmbedder::builder(name).threads(threads);
+            Model::Text(builder.precision(precision).open()?)
+        }
         Kind::ClipText => Model::ClipText(ClipTextEmbedder::builder(name).threads(threads).open()?),
         Kind::Image => Model::Image {
             model: ImageEmbedder::builder(name).threads(threads).open()?,
