@@ -4,9 +4,13 @@
 
 use std::fs;
 
-use isovec::{ErrorKind, Execution, ImageOptions, Kernels, Manifest, TextEmbedder};
+use isovec::{
+    Clip, ErrorKind, Execution, ImageOptions, Kernels, Manifest, Precision, TextEmbedder, vector,
+};
 use isovec_core::ImageEmbedder;
-use isovec_tests::{Failures, MAX_DIFFERENCE, folder_in, json, max_difference, test_models};
+use isovec_tests::{
+    Failures, MAX_DIFFERENCE, folder_in, golden, json, max_difference, minilm, test_models,
+};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -89,4 +93,79 @@ fn kernels_go_by_their_names() {
         "kernels: \"mmx\", expected one of best, tract, plain, avx2, avx512"
     );
     assert!(Kernels::Best.is_available() && Kernels::Plain.is_available());
+}
+
+/// Eight bits: close to all 32, on every path, and for each text the same whoever is beside it.
+#[test]
+fn int8_is_close_and_does_not_depend_on_neighbours() {
+    let texts: Vec<String> = golden(512).texts.into_iter().map(|golden| golden.text).collect();
+    let full = minilm().embed_batch(&texts).unwrap();
+    let mut failures = Failures::default();
+    let mut all_paths = Vec::new();
+    for kernels in available().filter(|kernels| *kernels != Kernels::Tract) {
+        let builder = TextEmbedder::builder("all-MiniLM-L6-v2").precision(Precision::Int8);
+        let model = builder.kernels(kernels).threads(2).open().unwrap();
+        let Execution { fused_blocks, precision, .. } = model.execution();
+        assert_eq!((fused_blocks, precision), (6, Precision::Int8));
+        assert_ne!(model.fingerprint(), minilm().fingerprint());
+        let together = model.embed_batch(&texts).unwrap();
+        let mut cosines: Vec<f32> = Vec::new();
+        for ((text, together), full) in texts.iter().zip(&together).zip(&full) {
+            let alone = model.embed(text).unwrap();
+            failures.check(alone == *together, || format!("{kernels}: {text:?} beside others"));
+            cosines.push(vector::cosine(alone.vector(), full.vector()).unwrap());
+        }
+        cosines.sort_by(f32::total_cmp);
+        let (lowest, median) = (cosines[0], cosines[cosines.len() / 2]);
+        failures.check(lowest > 0.98 && median > 0.998 && median < 0.999_99, || {
+            format!("{kernels}: cosines from {lowest} on, {median} in the middle")
+        });
+        all_paths.push((kernels, model.fingerprint(), together));
+    }
+    let (_, fingerprint, vectors) = &all_paths[0];
+    for (kernels, other, others) in &all_paths {
+        assert_eq!(other, fingerprint, "{kernels}");
+        for (a, b) in vectors.iter().zip(others) {
+            let cosine = vector::cosine(a.vector(), b.vector()).unwrap();
+            // Numbers that differ in the last digit may be rounded to different integers.
+            failures.check(cosine > 0.997, || format!("{kernels}: {cosine} to another path"));
+        }
+    }
+    failures.report();
+}
+
+#[test]
+fn clip_in_int8_is_close() {
+    let folder = folder_in("ISOVEC_SYNTHETIC_CLIP");
+    let folder = folder.to_string_lossy();
+    let [full, int8] = [Precision::Fp32, Precision::Int8]
+        .map(|precision| Clip::builder(&*folder).precision(precision).open().unwrap());
+    let file = folder_in("ISOVEC_TEST_IMAGES").join("files/rgb-640x480.jpg");
+    let images = [&full, &int8].map(|clip| clip.images().embed_file(&file).unwrap());
+    let texts = [&full, &int8].map(|clip| clip.texts().embed("a photo of a cat").unwrap());
+    for [a, b] in [images.each_ref().map(|i| i.vector()), texts.each_ref().map(|t| t.vector())] {
+        let cosine = vector::cosine(a, b).unwrap();
+        assert!((0.99..0.999_99).contains(&cosine), "{cosine}");
+    }
+    assert_ne!(full.images().fingerprint(), int8.images().fingerprint());
+    assert_ne!(full.texts().fingerprint(), int8.texts().fingerprint());
+}
+
+#[test]
+fn int8_is_refused_where_there_are_no_blocks() {
+    for name in NOT_FUSED {
+        let folder = test_models().join(name);
+        let builder = TextEmbedder::builder(folder.to_string_lossy()).precision(Precision::Int8);
+        let error = builder.open().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{name}");
+        assert!(
+            error.to_string().contains("precision: int8 is for models whose encoder is recognised"),
+            "{name}: {error}"
+        );
+    }
+    let builder = TextEmbedder::builder("all-MiniLM-L6-v2").precision(Precision::Int8);
+    let error = builder.kernels(Kernels::Tract).open().unwrap_err();
+    assert_eq!(error.to_string(), "kernels: those of tract have no int8");
+    let error = "int4".parse::<Precision>().unwrap_err();
+    assert_eq!(error.to_string(), "precision: \"int4\", expected one of fp32, int8");
 }

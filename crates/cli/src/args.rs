@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use isovec::Precision;
 
 /// Embeddings of text and images, locally: no cloud, no C++ runtime.
 #[derive(Debug, Parser)]
@@ -60,6 +61,9 @@ pub(crate) struct ModelArgs {
     /// The weights to use: fp32, int8
     #[arg(long)]
     pub(crate) variant: Option<String>,
+    /// Compute in fp32, or in int8: faster, with vectors that are close to those of fp32
+    #[arg(long, value_name = "fp32|int8", default_value_t)]
+    pub(crate) precision: Precision,
     /// Read at most this many tokens of a text, special tokens included
     #[arg(long, value_name = "N")]
     pub(crate) max_tokens: Option<usize>,
@@ -139,8 +143,8 @@ pub(crate) struct SearchArgs {
         long,
         value_name = "FILE",
         conflicts_with_all = [
-            "input", "input_format", "images", "html", "upright", "variant", "max_tokens",
-            "dimensions",
+            "input", "input_format", "images", "html", "upright", "variant", "precision",
+            "max_tokens", "dimensions",
         ]
     )]
     pub(crate) index: Option<PathBuf>,
@@ -166,6 +170,9 @@ pub(crate) struct SearchArgs {
     /// The weights to use: fp32, int8
     #[arg(long)]
     pub(crate) variant: Option<String>,
+    /// Compute in fp32, or in int8: faster, with vectors that are close to those of fp32
+    #[arg(long, value_name = "fp32|int8", default_value_t)]
+    pub(crate) precision: Precision,
     /// Read at most this many tokens of a text, special tokens included
     #[arg(long, value_name = "N", conflicts_with = "images")]
     pub(crate) max_tokens: Option<usize>,
@@ -200,6 +207,9 @@ pub(crate) struct ImageModelArgs {
     /// The weights to use
     #[arg(long)]
     pub(crate) variant: Option<String>,
+    /// Compute in fp32, or in int8: faster, with vectors that are close to those of fp32
+    #[arg(long, value_name = "fp32|int8", default_value_t)]
+    pub(crate) precision: Precision,
     /// Turn photographs upright by their EXIF data first
     #[arg(long)]
     pub(crate) upright: bool,

@@ -69,7 +69,7 @@ impl Context {
     }
 
     fn open_text(&self, args: &ModelArgs) -> Result<TextEmbedder> {
-        let mut builder = TextEmbedder::builder(&args.model);
+        let mut builder = TextEmbedder::builder(&args.model).precision(args.precision);
         if let Some(max_tokens) = args.max_tokens {
             builder = builder.max_tokens(max_tokens);
         }
@@ -80,7 +80,7 @@ impl Context {
     }
 
     fn open_images(&self, args: &ImageModelArgs) -> Result<ImageEmbedder> {
-        let mut builder = ImageEmbedder::builder(&args.model);
+        let mut builder = ImageEmbedder::builder(&args.model).precision(args.precision);
         if args.upright {
             builder = builder.exif_orientation(true);
         }
@@ -91,7 +91,7 @@ impl Context {
     }
 
     fn open_clip(&self, args: &ImageModelArgs) -> Result<Clip> {
-        let mut builder = Clip::builder(&args.model);
+        let mut builder = Clip::builder(&args.model).precision(args.precision);
         if args.upright {
             builder = builder.exif_orientation(true);
         }

@@ -17,7 +17,9 @@ use tract_onnx::prelude::*;
 
 use self::inputs::{Input, Role};
 use self::split::Split;
-use crate::{Error, ErrorKind, Execution, HashedBytes, Kernels, Pooling, Result, guard, limits};
+use crate::{
+    Error, ErrorKind, Execution, HashedBytes, Kernels, Pooling, Precision, Result, guard, limits,
+};
 
 /// A loaded model. Runs on `&self`, from any number of threads at once.
 pub(crate) struct Engine {
@@ -57,6 +59,7 @@ pub(crate) struct Expected<'a> {
     pub(crate) pooling: Pooling,
     pub(crate) output: Option<&'a str>,
     pub(crate) kernels: Kernels,
+    pub(crate) precision: Precision,
 }
 
 impl Engine {
@@ -198,7 +201,8 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
     let invalid = |what: &str, e: TractError| {
         Error::new(ErrorKind::InvalidModel, format!("{what}: {}", chain(&e)))
     };
-    let isa = expected.kernels.isa()?;
+    let precision = expected.precision;
+    let isa = expected.kernels.isa(precision)?;
     // Weights are stored in eight bits or more; small ones get some room, since they do not fill their panels.
     let budget = onnx.bytes().len() + (8 << 20);
     let proto = proto::decode(onnx.bytes())?;
@@ -224,16 +228,24 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
         .map_err(|e| invalid("the ONNX graph has no consistent types", e))?;
     let (mut typed, output) = outputs::select(typed, expected)?;
     fold::fold_weights(&mut typed).map_err(|e| invalid("the weights cannot be restored", e))?;
-    let mut execution = Execution { fused_blocks: 0, kernels: Kernels::Tract };
+    let mut execution = Execution { fused_blocks: 0, kernels: Kernels::Tract, precision };
     if let Some(isa) = isa {
         typed = typed
             .into_decluttered()
             .map_err(|e| invalid("the ONNX graph cannot be simplified", e))?;
         let mask = inputs.iter().position(|input| input.role == Role::AttentionMask);
         let mask = mask.and_then(|i| typed.input_outlets().ok()?.get(i).copied());
-        let fused_blocks = fuse::fuse(&mut typed, mask, isa, budget)
+        let fused_blocks = fuse::fuse(&mut typed, mask, (isa, precision.into()), budget)
             .map_err(|e| invalid("the blocks of the encoder cannot be replaced", e))?;
-        execution = Execution { fused_blocks, kernels: isa.into() };
+        if fused_blocks == 0 && precision != Precision::Fp32 {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                format!(
+                    "precision: {precision} is for models whose encoder is recognised, and this one's is not"
+                ),
+            ));
+        }
+        execution = Execution { fused_blocks, kernels: isa.into(), precision };
     }
     let planned = Split::of(&typed).and_then(|split| match split {
         Some(split) => Ok(Graph::Split(split)),

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::image::Preprocessing;
 use crate::manifest::{ModelSpec, hex};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Precision, Result};
 
 /// The sha256 over a model's file hashes and every setting that changes a vector.
 ///
@@ -26,6 +26,7 @@ impl Fingerprint {
         tokenizer_sha256: &str,
         max_tokens: usize,
         dims: usize,
+        precision: Precision,
     ) -> Self {
         let mut fields = Fields::new();
         fields.add("kind", spec.kind.as_str().as_bytes());
@@ -38,6 +39,7 @@ impl Fingerprint {
         fields.add("normalize", &[u8::from(spec.normalize)]);
         fields.add("max_tokens", &(max_tokens as u64).to_le_bytes());
         fields.add("dims", &(dims as u64).to_le_bytes());
+        fields.add_precision(precision);
         fields.finish()
     }
 
@@ -48,6 +50,7 @@ impl Fingerprint {
         model_sha256: &str,
         preprocessing: &Preprocessing,
         dims: usize,
+        precision: Precision,
     ) -> Result<Self> {
         let preprocessing = serde_json::to_vec(preprocessing).map_err(|e| {
             Error::new(ErrorKind::InvalidConfig, "preprocessing: cannot be written").with_source(e)
@@ -60,6 +63,7 @@ impl Fingerprint {
         fields.add("preprocessing", &preprocessing);
         fields.add("normalize", &[u8::from(spec.normalize)]);
         fields.add("dims", &(dims as u64).to_le_bytes());
+        fields.add_precision(precision);
         Ok(fields.finish())
     }
 
@@ -174,6 +178,13 @@ impl Fields {
         for part in [name.as_bytes(), value] {
             self.0.update((part.len() as u64).to_le_bytes());
             self.0.update(part);
+        }
+    }
+
+    /// The usual precision has no field: it was the only one when fingerprints were first written to files.
+    fn add_precision(&mut self, precision: Precision) {
+        if precision != Precision::Fp32 {
+            self.add("precision", precision.name().as_bytes());
         }
     }
 

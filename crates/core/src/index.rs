@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::manifest::{hex, is_plain_name, is_sha256};
 use crate::tensor_file::MAX_HEADER_BYTES;
 use crate::vector::{Hit, top_k};
-use crate::{Error, ErrorKind, Fingerprint, ModelKind, ModelSpec, Result, limits};
+use crate::{Error, ErrorKind, Fingerprint, ModelKind, ModelSpec, Precision, Result, limits};
 
 use items::Items;
 
@@ -28,7 +28,7 @@ use items::Items;
 /// # Example
 ///
 /// ```
-/// use isovec_core::{IndexedBy, ModelKind, SearchIndex};
+/// use isovec_core::{IndexedBy, ModelKind, Precision, SearchIndex};
 ///
 /// let made_by = IndexedBy {
 ///     model: "all-MiniLM-L6-v2".into(),
@@ -37,6 +37,7 @@ use items::Items;
 ///     fingerprint: "ab".repeat(32).parse()?,
 ///     max_tokens: 512,
 ///     dimensions: None,
+///     precision: Precision::Fp32,
 ///     query_prompt: None,
 ///     passage_prompt: None,
 ///     prompts_sha256: IndexedBy::prompts_sha256("", ""),
@@ -80,6 +81,8 @@ pub struct IndexedBy {
     pub max_tokens: usize,
     /// How many dimensions were kept, if not all.
     pub dimensions: Option<usize>,
+    /// What the model's products were computed in.
+    pub precision: Precision,
     /// The name of the prompt to put before a query.
     pub query_prompt: Option<String>,
     /// The name of the prompt that was put before each text.
@@ -90,8 +93,8 @@ pub struct IndexedBy {
 }
 
 impl IndexedBy {
-    /// What an index of this model's vectors says: the prompts are those that the model has for
-    /// queries and for passages.
+    /// What an index of this model's vectors in the usual precision says: the prompts are those that the model has
+    /// for queries and for passages.
     pub fn of(
         spec: &ModelSpec,
         variant: Option<&str>,
@@ -106,6 +109,7 @@ impl IndexedBy {
             fingerprint,
             max_tokens,
             dimensions: (dims != spec.dims).then_some(dims),
+            precision: Precision::Fp32,
             query_prompt: spec.query_prompt().map(str::to_owned),
             passage_prompt: spec.passage_prompt().map(str::to_owned),
             prompts_sha256: Self::prompts_sha256(

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use isovec_kernels::Isa;
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Precision, Result};
 
 /// Which loops run the blocks of a model's encoder.
 ///
@@ -45,17 +45,23 @@ impl Kernels {
 
     /// Whether this machine can run them.
     pub fn is_available(self) -> bool {
-        self.isa().is_ok()
+        self.isa(Precision::Fp32).is_ok()
     }
 
     /// The instruction set of our own loops; none for tract's.
-    pub(crate) fn isa(self) -> Result<Option<Isa>> {
+    pub(crate) fn isa(self, precision: Precision) -> Result<Option<Isa>> {
+        // Elsewhere ours have no registers of their own yet, and tract's have.
+        let ours_are_best = cfg!(any(target_arch = "x86_64", target_arch = "wasm32"))
+            || precision != Precision::Fp32;
         let isa = match self {
-            // Elsewhere ours have no registers of their own yet, and tract's have.
-            Kernels::Best if !cfg!(any(target_arch = "x86_64", target_arch = "wasm32")) => {
-                return Ok(None);
+            Kernels::Best if ours_are_best => Isa::best(),
+            Kernels::Best => return Ok(None),
+            Kernels::Tract if precision != Precision::Fp32 => {
+                return Err(Error::new(
+                    ErrorKind::InvalidConfig,
+                    format!("kernels: those of tract have no {precision}"),
+                ));
             }
-            Kernels::Best => Isa::best(),
             Kernels::Tract => return Ok(None),
             Kernels::Plain => Isa::Plain,
             Kernels::Avx2 => Isa::Avx2,
@@ -110,4 +116,6 @@ pub struct Execution {
     pub fused_blocks: usize,
     /// What runs those blocks: never [`Best`](Kernels::Best).
     pub kernels: Kernels,
+    /// What their products are computed in.
+    pub precision: Precision,
 }

@@ -30,6 +30,7 @@
 
 #![forbid(unsafe_code)]
 
+mod beside;
 mod clip;
 mod engine;
 mod error;
@@ -43,6 +44,7 @@ mod kernels;
 pub mod limits;
 pub mod manifest;
 mod pooling;
+mod precision;
 mod tensor_file;
 mod text;
 mod tokenizer;
@@ -57,6 +59,7 @@ pub use image::{ImageEmbedder, ImageEmbedding, ImageOptions};
 pub use index::{IndexedBy, SearchIndex};
 pub use kernels::{Execution, Kernels};
 pub use manifest::{Manifest, ModelKind, ModelSpec, Pooling};
+pub use precision::Precision;
 pub use text::{Embedding, TextEmbedder, TextOptions};
 pub use tokenizer::Tokens;
 

@@ -1,11 +1,12 @@
 //! Text to vector: tokenise, run, pool, normalise.
 
+use crate::beside::beside;
 use crate::engine::{Engine, Expected, Output, Takes};
 use crate::pooling::{dimensions, finish};
 use crate::tokenizer::Tokenizer;
 use crate::{
     Error, ErrorKind, Execution, Fingerprint, HashedBytes, IndexedBy, Kernels, ModelKind,
-    ModelSpec, Result, Tokens,
+    ModelSpec, Precision, Result, Tokens,
 };
 
 /// Turns texts into vectors.
@@ -37,6 +38,8 @@ pub struct TextOptions {
     pub dimensions: Option<usize>,
     /// Which loops run the model.
     pub kernels: Kernels,
+    /// What the model's products are computed in. It changes the fingerprint.
+    pub precision: Precision,
 }
 
 /// The vector of one text.
@@ -110,11 +113,14 @@ impl TextEmbedder {
             pooling: spec.pooling,
             output: spec.output.as_deref(),
             kernels: options.kernels,
+            precision: options.precision,
         };
-        // The tokenizer first: it is the cheaper of the two to refuse.
-        let loaded = Tokenizer::load(tokenizer.bytes(), max_tokens)?;
         let model_sha256 = model.sha256().to_owned();
-        let engine = Engine::load(model, &expected)?;
+        let (loaded, engine) = beside(
+            || Tokenizer::load(tokenizer.bytes(), max_tokens),
+            || Engine::load(model, &expected),
+        );
+        let (loaded, engine) = (loaded?, engine?);
         let fingerprint = Fingerprint::of_text(
             spec,
             engine.output(),
@@ -122,6 +128,7 @@ impl TextEmbedder {
             tokenizer.sha256(),
             max_tokens,
             dims,
+            options.precision,
         );
         Ok(TextEmbedder {
             spec: spec.clone(),
@@ -245,7 +252,11 @@ impl TextEmbedder {
     /// What a [`SearchIndex`](crate::SearchIndex) of its vectors says about the model, which was loaded
     /// in this variant.
     pub fn indexed_by(&self, variant: Option<&str>) -> IndexedBy {
-        IndexedBy::of(&self.spec, variant, self.fingerprint, self.max_tokens, self.dims)
+        let precision = self.execution().precision;
+        IndexedBy {
+            precision,
+            ..IndexedBy::of(&self.spec, variant, self.fingerprint, self.max_tokens, self.dims)
+        }
     }
 
     /// What the model reads of a text with a prompt, or else with the default one, if there is one.

@@ -1,6 +1,7 @@
 //! Attention of all tokens of one text to all of them, head by head.
 
 use crate::isa::Loops;
+use crate::linear::Floats;
 use crate::product::Product;
 
 pub(crate) struct Attention {
@@ -64,13 +65,13 @@ impl Attention {
             self.pack_keys(&qkv[hidden + first..], keys);
             self.pack_values(&qkv[2 * hidden + first..], values);
             let by_keys = Product {
+                operands: Floats { bias: std::ptr::null() },
                 a: qkv[first..].as_ptr(),
                 a_stride: 3 * hidden,
                 rows: n,
-                k: head,
+                steps: head,
                 b: keys.as_ptr(),
                 n,
-                bias: std::ptr::null(),
                 activation: None,
                 c: scores.as_mut_ptr(),
                 c_stride: stride,
@@ -86,13 +87,13 @@ impl Attention {
                 unsafe { (self.loops.softmax)(row.as_mut_ptr(), n, self.scale, mask) };
             }
             let by_values = Product {
+                operands: Floats { bias: std::ptr::null() },
                 a: scores.as_ptr(),
                 a_stride: stride,
                 rows: n,
-                k: n,
+                steps: n,
                 b: values.as_ptr(),
                 n: head,
-                bias: std::ptr::null(),
                 activation: None,
                 c: to[first..].as_mut_ptr(),
                 c_stride: hidden,

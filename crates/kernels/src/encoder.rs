@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::attention::Attention;
 use crate::isa::{Isa, Loops};
-use crate::linear::Linear;
+use crate::linear::{self, Linear};
 use crate::math::Activation;
 use crate::memory::Aligned;
 
@@ -41,6 +41,17 @@ pub struct NormWeights<'a> {
     pub epsilon: f32,
 }
 
+/// What the products by weights of a block are computed in. All else is in `f32`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// `f32`.
+    #[default]
+    Fp32,
+    /// Integers of eight bits, with a scale for each output of a product and a range for each token; sums in
+    /// 32 bits. A token's range is its own, so what a text gives does not depend on its neighbours.
+    Int8,
+}
+
 /// What a block is made of. `hidden` is the length of a token's vector, and so that of `norm_1.gamma`.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockWeights<'a> {
@@ -69,8 +80,8 @@ pub struct BlockWeights<'a> {
 impl BlockWeights<'_> {
     /// The numbers that the weights take once they are packed for an instruction set; none if those are more than there
     /// can be, or the machine does not have it.
-    pub fn packed_len(&self, isa: Isa) -> Option<usize> {
-        let width = isa.loops()?.wide;
+    pub fn packed_len(&self, isa: Isa, precision: Precision) -> Option<usize> {
+        let width = linear::width(isa, precision)?;
         [self.qkv, self.output, self.up, self.down].into_iter().try_fold(0_usize, |sum, linear| {
             let outputs = linear.bias.len();
             let inputs = linear.weight.len() / outputs.max(1);
@@ -82,6 +93,12 @@ impl BlockWeights<'_> {
 /// Weights that do not fit each other, or an instruction set that is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockError(pub(crate) String);
+
+impl BlockError {
+    pub(crate) fn no(isa: Isa) -> Self {
+        BlockError(format!("this machine has no {}", isa.name()))
+    }
+}
 
 impl fmt::Display for BlockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,7 +112,9 @@ impl std::error::Error for BlockError {}
 /// with its sum and its layer normalisation.
 ///
 /// ```
-/// use isovec_kernels::{Activation, Block, BlockWeights, Isa, LinearWeights, NormPlacement, NormWeights};
+/// use isovec_kernels::{
+///     Activation, Block, BlockWeights, Isa, LinearWeights, NormPlacement, NormWeights, Precision,
+/// };
 ///
 /// // A block whose products are all zero adds nothing: before its last normalisation, that is.
 /// let (hidden, intermediate) = (8, 16);
@@ -117,7 +136,7 @@ impl std::error::Error for BlockError {}
 ///     norm_1: norm,
 ///     norm_2: norm,
 /// };
-/// let block = Block::new(&weights, Isa::best())?;
+/// let block = Block::new(&weights, Isa::best(), Precision::Fp32)?;
 /// let tokens: Vec<f32> = (0..3 * hidden).map(|i| i as f32).collect();
 /// let mut output = vec![0.0; tokens.len()];
 /// block.run(&tokens, None, &mut output);
@@ -126,6 +145,7 @@ impl std::error::Error for BlockError {}
 /// ```
 pub struct Block {
     isa: Isa,
+    precision: Precision,
     loops: &'static Loops,
     hidden: usize,
     qkv: Linear,
@@ -151,19 +171,24 @@ impl Block {
     /// # Errors
     ///
     /// If this machine does not have it, or a length is not what the others ask for.
-    pub fn new(weights: &BlockWeights<'_>, isa: Isa) -> Result<Self, BlockError> {
-        let Some(loops) = isa.loops() else {
-            return Err(BlockError(format!("this machine has no {}", isa.name())));
-        };
+    pub fn new(
+        weights: &BlockWeights<'_>,
+        isa: Isa,
+        precision: Precision,
+    ) -> Result<Self, BlockError> {
+        let loops = isa.loops().ok_or_else(|| BlockError::no(isa))?;
         let hidden = weights.norm_1.gamma.len();
         let intermediate = weights.up.bias.len();
         if hidden == 0 || weights.heads == 0 || !hidden.is_multiple_of(weights.heads) {
             let heads = weights.heads;
             return Err(BlockError(format!("{hidden} features do not split into {heads} heads")));
         }
-        let linear = |name: &str, of: &LinearWeights<'_>, k, n| Linear::new(loops, name, of, k, n);
+        let linear = |name: &str, of: &LinearWeights<'_>, k, n| {
+            Linear::new((isa, precision), name, of, k, n)
+        };
         Ok(Block {
             isa,
+            precision,
             loops,
             hidden,
             qkv: linear("qkv", &weights.qkv, hidden, 3 * hidden)?,
@@ -181,6 +206,11 @@ impl Block {
     /// The instruction set that it was packed for.
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// The precision of its products.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The length of a token's vector.
@@ -226,10 +256,16 @@ impl Block {
         let intermediate = self.up.outputs();
         let attention = self.attention.scratch(longest, mask.is_some());
         let wide = n.checked_mul((3 * hidden).max(intermediate));
-        let (Some(attention), Some(wide)) = (attention, wide) else {
+        let products = [&self.qkv, &self.output, &self.up, &self.down];
+        let product = products
+            .map(|product| product.scratch(n))
+            .into_iter()
+            .try_fold(0, |a, b| b.map(|b| a.max(b)));
+        let (Some(attention), Some(product), Some(wide)) = (attention, product, wide) else {
             panic!("{n} tokens need more memory than there can be");
         };
-        let sizes = [tokens.len(), tokens.len(), wide, attention];
+        // Attention and products take turns.
+        let sizes = [tokens.len(), tokens.len(), wide, attention.max(product)];
         SCRATCH.with_borrow_mut(|scratch| {
             let [normed, sums, wide, inner] = parts(scratch, sizes);
             let before = self.placement == NormPlacement::Before;
@@ -240,7 +276,7 @@ impl Block {
             } else {
                 tokens
             };
-            self.qkv.run(n, attended, None, wide);
+            self.qkv.run(n, attended, None, wide, inner);
             let mut first = 0;
             for n in lengths {
                 let qkv = &wide[first * 3 * hidden..];
@@ -248,17 +284,17 @@ impl Block {
                 self.attention.run(qkv, mask, inner, to);
                 first += n;
             }
-            self.output.run(n, normed, None, sums);
+            self.output.run(n, normed, None, sums, inner);
             self.add(tokens, sums);
 
             if before {
                 self.normalize(&self.norm_2, sums, normed);
-                self.up.run(n, normed, Some(self.activation), wide);
+                self.up.run(n, normed, Some(self.activation), wide, inner);
             } else {
                 self.normalize_in_place(&self.norm_1, sums);
-                self.up.run(n, sums, Some(self.activation), wide);
+                self.up.run(n, sums, Some(self.activation), wide, inner);
             }
-            self.down.run(n, wide, None, output);
+            self.down.run(n, wide, None, output, inner);
             self.add(sums, output);
             if !before {
                 self.normalize_in_place(&self.norm_2, output);
@@ -299,6 +335,7 @@ impl fmt::Debug for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Block")
             .field("isa", &self.isa)
+            .field("precision", &self.precision)
             .field("hidden", &self.hidden)
             .field("heads", &self.attention.heads)
             .field("intermediate", &self.up.outputs())

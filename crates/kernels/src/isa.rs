@@ -1,7 +1,9 @@
 //! The instruction sets, and the loops compiled for each.
 
+use crate::linear::Floats;
 use crate::math::Activation;
 use crate::product::{Product, product};
+use crate::quantized::{Bytes, Group, RowScale, quantize};
 use crate::rows;
 use crate::simd::lanes4::Lanes4;
 #[cfg(target_arch = "x86_64")]
@@ -70,7 +72,29 @@ impl Isa {
             Isa::Avx2 | Isa::Avx512 => None,
         }
     }
+
+    /// Its loops for products in integers, if this machine can run them. The first processors with AVX-512 have no
+    /// VNNI, and take those of AVX2.
+    pub(crate) fn int_loops(self) -> Option<&'static IntLoops> {
+        if !self.is_available() {
+            return None;
+        }
+        match self {
+            Isa::Plain => Some(&plain_ints::LOOPS),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 if is_x86_feature_detected!("avx512vnni") => Some(&vnni_ints::LOOPS),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 | Isa::Avx512 => Some(&avx2_ints::LOOPS),
+            #[cfg(not(target_arch = "x86_64"))]
+            Isa::Avx2 | Isa::Avx512 => None,
+        }
+    }
 }
+
+/// A product of numbers.
+type FloatProduct = Product<Floats, f32, f32>;
+/// A product of integers.
+type IntProduct = Product<Bytes, Group, i8>;
 
 /// The loops of one instruction set. Each is unsafe for its pointers alone: a table is only given out on
 /// machines that can run it.
@@ -79,15 +103,25 @@ pub(crate) struct Loops {
     pub(crate) lanes: usize,
     /// Columns of a panel, for products by weights.
     pub(crate) wide: usize,
-    pub(crate) wide_product: unsafe fn(&Product),
+    pub(crate) wide_product: unsafe fn(&FloatProduct),
     /// Columns of a panel, for products of attention, which has few columns.
     pub(crate) narrow: usize,
-    pub(crate) narrow_product: unsafe fn(&Product),
+    pub(crate) narrow_product: unsafe fn(&FloatProduct),
     pub(crate) softmax: unsafe fn(*mut f32, usize, f32, *const f32),
     pub(crate) add: unsafe fn(*mut f32, *const f32, *const f32, usize),
     pub(crate) normalize: unsafe fn(*mut f32, *const f32, (*const f32, *const f32), f32, usize),
     #[cfg_attr(not(test), expect(dead_code, reason = "for the tests: the rest has it inlined"))]
     pub(crate) activate: unsafe fn(Activation, *mut f32),
+}
+
+/// The loops of one instruction set for products in integers, likewise.
+pub(crate) struct IntLoops {
+    /// How many products are added up at once.
+    pub(crate) group: usize,
+    /// Columns of a panel.
+    pub(crate) width: usize,
+    pub(crate) product: unsafe fn(&IntProduct),
+    pub(crate) quantize: unsafe fn(*const f32, usize, *mut u8) -> RowScale,
 }
 
 /// One instruction set's functions, each compiled for it as a whole.
@@ -111,15 +145,15 @@ macro_rules! loops {
             };
 
             $(#[target_feature(enable = $feature)])?
-            unsafe fn wide_product(of: &Product) {
+            unsafe fn wide_product(of: &FloatProduct) {
                 // SAFETY: the caller promises the pointers, and Isa::loops the instructions.
-                unsafe { product::<$simd, $wide, $wide_rows>(of) }
+                unsafe { product::<$simd, Floats, $wide, $wide_rows>(of) }
             }
 
             $(#[target_feature(enable = $feature)])?
-            unsafe fn narrow_product(of: &Product) {
+            unsafe fn narrow_product(of: &FloatProduct) {
                 // SAFETY: as above.
-                unsafe { product::<$simd, $narrow, $narrow_rows>(of) }
+                unsafe { product::<$simd, Floats, $narrow, $narrow_rows>(of) }
             }
 
             $(#[target_feature(enable = $feature)])?
@@ -164,6 +198,40 @@ loops!(plain, Lanes4, wide: 2 x 4, narrow: 2 x 4);
 loops!(avx2, Avx2, wide: 2 x 6, narrow: 2 x 6, "avx2,fma");
 #[cfg(target_arch = "x86_64")]
 loops!(avx512, Avx512, wide: 3 x 8, narrow: 2 x 8, "avx512f");
+
+macro_rules! int_loops {
+    ($module:ident, $simd:ident, $registers:literal x $rows:literal $(, $feature:literal)?) => {
+        mod $module {
+            use super::*;
+            use crate::simd::{Integers, Simd};
+
+            pub(super) static LOOPS: IntLoops = IntLoops {
+                group: <$simd>::GROUP,
+                width: $registers * <$simd>::LANES,
+                product: int_product,
+                quantize: quantize_row,
+            };
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn int_product(of: &IntProduct) {
+                // SAFETY: the caller promises the pointers, and Isa::int_loops the instructions.
+                unsafe { product::<$simd, Bytes, $registers, $rows>(of) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn quantize_row(row: *const f32, n: usize, to: *mut u8) -> RowScale {
+                // SAFETY: as above.
+                unsafe { quantize::<$simd>(row, n, to) }
+            }
+        }
+    };
+}
+
+int_loops!(plain_ints, Lanes4, 2 x 4);
+#[cfg(target_arch = "x86_64")]
+int_loops!(avx2_ints, Avx2, 2 x 6, "avx2,fma");
+#[cfg(target_arch = "x86_64")]
+int_loops!(vnni_ints, Avx512, 3 x 8, "avx512f,avx512vnni");
 
 #[cfg(test)]
 mod tests {

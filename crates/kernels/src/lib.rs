@@ -19,12 +19,15 @@ mod math;
 mod matmul;
 mod memory;
 mod product;
+mod quantized;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod register;
 mod rows;
 mod simd;
 
-pub use encoder::{Block, BlockError, BlockWeights, LinearWeights, NormPlacement, NormWeights};
+pub use encoder::{
+    Block, BlockError, BlockWeights, LinearWeights, NormPlacement, NormWeights, Precision,
+};
 pub use isa::Isa;
 pub use math::Activation;
 pub use matmul::wasm_f32_8x4;

@@ -1,23 +1,33 @@
 //! A product by weights that were packed once.
 
+use crate::Precision;
 use crate::encoder::{BlockError, LinearWeights};
-use crate::isa::Loops;
+use crate::isa::{Isa, Loops};
 use crate::math::Activation;
 use crate::memory::Aligned;
-use crate::product::Product;
+use crate::product::{Operands, Product};
+use crate::quantized::{MOST_INPUTS, Quantized};
+use crate::simd::Simd;
 
 pub(crate) struct Linear {
-    loops: &'static Loops,
     inputs: usize,
     outputs: usize,
-    /// See [`Product::b`].
-    panels: Aligned,
+    weights: Weights,
     bias: Aligned,
+}
+
+enum Weights {
+    Fp32 {
+        loops: &'static Loops,
+        /// See [`Product::b`].
+        panels: Aligned,
+    },
+    Int8(Quantized),
 }
 
 impl Linear {
     pub(crate) fn new(
-        loops: &'static Loops,
+        (isa, precision): (Isa, Precision),
         name: &str,
         weights: &LinearWeights<'_>,
         inputs: usize,
@@ -29,15 +39,40 @@ impl Linear {
                 "{name} has {weight} weights and a bias of {bias} numbers for {inputs} inputs and {outputs} outputs"
             )));
         }
-        let mut panels = Aligned::zeros(outputs.next_multiple_of(loops.wide) * inputs);
-        pack(weights.weight, outputs, outputs, loops.wide, panels.as_mut_slice());
-        let mut bias = Aligned::zeros(outputs.next_multiple_of(loops.wide));
+        let width = width(isa, precision).ok_or_else(|| BlockError::no(isa))?;
+        let packed = match precision {
+            Precision::Fp32 => {
+                let loops = isa.loops().ok_or_else(|| BlockError::no(isa))?;
+                let mut panels = Aligned::zeros(outputs.next_multiple_of(width) * inputs);
+                pack(weights.weight, outputs, outputs, width, panels.as_mut_slice());
+                Weights::Fp32 { loops, panels }
+            }
+            Precision::Int8 => {
+                if inputs > MOST_INPUTS {
+                    return Err(BlockError(format!(
+                        "{name} has {inputs} inputs, over the {MOST_INPUTS} that int8 can add up"
+                    )));
+                }
+                let loops = isa.int_loops().ok_or_else(|| BlockError::no(isa))?;
+                Weights::Int8(Quantized::new(loops, weights.weight, outputs))
+            }
+        };
+        let mut bias = Aligned::zeros(outputs.next_multiple_of(width));
         bias.as_mut_slice()[..outputs].copy_from_slice(weights.bias);
-        Ok(Linear { loops, inputs, outputs, panels, bias })
+        Ok(Linear { inputs, outputs, weights: packed, bias })
     }
 
     pub(crate) fn outputs(&self) -> usize {
         self.outputs
+    }
+
+    /// How many numbers' room it needs beside its input and output, for `n` rows; none where that is more than there
+    /// can be.
+    pub(crate) fn scratch(&self, n: usize) -> Option<usize> {
+        match &self.weights {
+            Weights::Fp32 { .. } => Some(0),
+            Weights::Int8(weights) => weights.scratch(n),
+        }
     }
 
     /// The first `(n, inputs)` of `rows` in, the first `(n, outputs)` of `to` out.
@@ -47,23 +82,42 @@ impl Linear {
         rows: &[f32],
         activation: Option<Activation>,
         to: &mut [f32],
+        scratch: &mut [f32],
     ) {
         let fits = |len: usize, row: usize| n.checked_mul(row).is_some_and(|needed| needed <= len);
-        assert!(fits(rows.len(), self.inputs) && fits(to.len(), self.outputs), "{n} rows");
-        let product = Product {
-            a: rows.as_ptr(),
-            a_stride: self.inputs,
-            rows: n,
-            k: self.inputs,
-            b: self.panels.as_slice().as_ptr(),
-            n: self.outputs,
-            bias: self.bias.as_slice().as_ptr(),
-            activation,
-            c: to.as_mut_ptr(),
-            c_stride: self.outputs,
-        };
-        // SAFETY: `n` rows are in both, and the panels were made for so many inputs and outputs.
-        unsafe { (self.loops.wide_product)(&product) }
+        let room = self.scratch(n).is_some_and(|needed| needed <= scratch.len());
+        assert!(fits(rows.len(), self.inputs) && fits(to.len(), self.outputs) && room, "{n} rows");
+        let bias = self.bias.as_slice();
+        match &self.weights {
+            Weights::Fp32 { loops, panels } => {
+                let product = Product {
+                    operands: Floats { bias: bias.as_ptr() },
+                    a: rows.as_ptr(),
+                    a_stride: self.inputs,
+                    rows: n,
+                    steps: self.inputs,
+                    b: panels.as_slice().as_ptr(),
+                    n: self.outputs,
+                    activation,
+                    c: to.as_mut_ptr(),
+                    c_stride: self.outputs,
+                };
+                // SAFETY: `n` rows are in both, and the panels were made for so many inputs and outputs.
+                unsafe { (loops.wide_product)(&product) }
+            }
+            Weights::Int8(weights) => {
+                // SAFETY: as above.
+                unsafe { weights.run(n, rows, bias, activation, (to, self.outputs), scratch) }
+            }
+        }
+    }
+}
+
+/// The columns of a panel.
+pub(crate) fn width(isa: Isa, precision: Precision) -> Option<usize> {
+    match precision {
+        Precision::Fp32 => isa.loops().map(|loops| loops.wide),
+        Precision::Int8 => isa.int_loops().map(|loops| loops.width),
     }
 }
 
@@ -77,5 +131,53 @@ pub(crate) fn pack(rows: &[f32], stride: usize, columns: usize, width: usize, to
         for (row, to) in rows.chunks(stride).zip(to.chunks_exact_mut(width)) {
             to[..columns].copy_from_slice(&row[first..first + columns]);
         }
+    }
+}
+
+/// Numbers as they are.
+pub(crate) struct Floats {
+    /// Null, or one number for each column, and as many more as fill the last panel.
+    pub(crate) bias: *const f32,
+}
+
+// SAFETY (all blocks below): as the trait's caller promises.
+impl<S: Simd> Operands<S> for Floats {
+    type Left = f32;
+    type Right = f32;
+    type Register = S::Vector;
+    type Sums = S::Vector;
+    const RIGHT: usize = S::LANES;
+
+    #[inline(always)]
+    unsafe fn spread(from: *const f32) -> S::Vector {
+        // SAFETY: as the caller promises.
+        unsafe { S::splat(*from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> S::Vector {
+        // SAFETY: as the caller promises.
+        unsafe { S::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn zeros() -> S::Vector {
+        // SAFETY: as the caller promises.
+        unsafe { S::splat(0.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_product(left: S::Vector, right: S::Vector, sums: S::Vector) -> S::Vector {
+        // SAFETY: as the caller promises.
+        unsafe { S::mul_add(left, right, sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn numbers(&self, sums: S::Vector, _: usize, column: usize) -> S::Vector {
+        if self.bias.is_null() {
+            return sums;
+        }
+        // SAFETY: as the caller promises.
+        unsafe { S::add(sums, S::load(self.bias.add(column))) }
     }
 }

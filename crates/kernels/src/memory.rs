@@ -48,4 +48,16 @@ impl Aligned {
         // SAFETY: lines are arrays of numbers, without gaps.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), n) }
     }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        let bytes = size_of_val(self.lines.as_slice());
+        // SAFETY: lines are arrays of numbers, without gaps, and any bytes are a number.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), bytes) }
+    }
+
+    pub(crate) fn integers_mut(&mut self) -> &mut [i32] {
+        let n = self.lines.len() * Line::LEN;
+        // SAFETY: lines are arrays of numbers, without gaps, and any integer has the bits of a number.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), n) }
+    }
 }

@@ -1,10 +1,10 @@
 //! Products of rows by a packed matrix.
 //!
-//! The matrix lies in panels of as many columns as a tile has, row after row, so that it is read from the first
-//! number to the last. Rows are taken as they lie, a few at a time; each number of them is
+//! The matrix lies in panels of as many columns as a tile has, step after step, so that it is read from the first
+//! element to the last. Rows are taken as they lie, a few at a time; each element of them is
 //! spread over a register. A tile's sums stay in registers for the whole length of a row.
 //!
-//! Each number of the result is one sum in the order of k, whatever the number of rows and however they are
+//! Each number of the result is one sum in the order of the steps, whatever the number of rows and however they are
 //! shared out: a row's result does not depend on its neighbours.
 
 use crate::math::{Activation, activate};
@@ -13,22 +13,52 @@ use crate::simd::Simd;
 /// The most numbers that a tile has: 8 rows of 3 registers of 16.
 const LARGEST_TILE: usize = 8 * 48;
 
-/// How far ahead of its use a panel is asked for that nothing was asked for before, in numbers. Processors do that
+/// How far ahead of its use a panel is asked for that nothing was asked for before, in bytes. Processors do that
 /// by themselves, but each 4 KiB anew.
-const NEAR: usize = 512;
+const NEAR: usize = 2048;
 
-/// `c = activation(a * b + bias)`.
-pub(crate) struct Product {
-    /// `rows` rows of `k` numbers, the first numbers of two of them `a_stride` apart.
-    pub(crate) a: *const f32,
+const CACHE_LINE: usize = 64;
+
+/// What is multiplied, and how sums become numbers.
+///
+/// # Safety
+///
+/// Of every function: that of [`Simd`]; pointers are valid for what they are said to be.
+pub(crate) trait Operands<S: Simd> {
+    /// What a row has for each step.
+    type Left;
+    /// What the matrix has.
+    type Right;
+    /// A register of either.
+    type Register: Copy;
+    type Sums: Copy;
+    /// The matrix' elements in a register: one column for each lane.
+    const RIGHT: usize;
+
+    unsafe fn spread(from: *const Self::Left) -> Self::Register;
+    unsafe fn load(from: *const Self::Right) -> Self::Register;
+    unsafe fn zeros() -> Self::Sums;
+    /// `left * right + sums`.
+    unsafe fn add_product(
+        left: Self::Register,
+        right: Self::Register,
+        sums: Self::Sums,
+    ) -> Self::Sums;
+    /// The numbers of a row from a column on.
+    unsafe fn numbers(&self, sums: Self::Sums, row: usize, column: usize) -> S::Vector;
+}
+
+/// `c = activation(a * b)`, where the operands know what else belongs to a sum.
+pub(crate) struct Product<O, Left, Right> {
+    pub(crate) operands: O,
+    /// `rows` rows of `steps` elements, the first elements of two of them `a_stride` apart.
+    pub(crate) a: *const Left,
     pub(crate) a_stride: usize,
     pub(crate) rows: usize,
-    pub(crate) k: usize,
-    /// Panels of `k` rows, as many as `n` columns need.
-    pub(crate) b: *const f32,
+    pub(crate) steps: usize,
+    /// Panels of `steps` rows, as many as `n` columns need.
+    pub(crate) b: *const Right,
     pub(crate) n: usize,
-    /// Null, or one number for each column, and as many more as fill the last panel.
-    pub(crate) bias: *const f32,
     pub(crate) activation: Option<Activation>,
     /// `rows` rows of `n` numbers.
     pub(crate) c: *mut f32,
@@ -41,14 +71,19 @@ pub(crate) struct Product {
 ///
 /// That of [`Simd`], and the pointers are valid for what [`Product`] says.
 #[inline(always)]
-pub(crate) unsafe fn product<S: Simd, const REGISTERS: usize, const MAX_ROWS: usize>(
-    product: &Product,
+pub(crate) unsafe fn product<
+    S: Simd,
+    O: Operands<S>,
+    const REGISTERS: usize,
+    const MAX_ROWS: usize,
+>(
+    product: &Product<O, O::Left, O::Right>,
 ) {
     let width = REGISTERS * S::LANES;
+    let panel_len = REGISTERS * O::RIGHT * product.steps;
+    let panel_bytes = panel_len * size_of::<O::Right>();
     for panel in 0..product.n.div_ceil(width) {
-        let first = panel * width;
-        let columns = width.min(product.n - first);
-        let panel_len = width * product.k;
+        let column = panel * width;
         let tiles = product.rows.div_ceil(MAX_ROWS);
         let mut row = 0;
         // Tiles of about the same number of rows: one of a single row has too few sums to keep the units busy.
@@ -56,37 +91,27 @@ pub(crate) unsafe fn product<S: Simd, const REGISTERS: usize, const MAX_ROWS: us
             let rows = (product.rows - row).div_ceil(tiles_left);
             // Each tile asks for its share of the next panel; where there is one tile only, or nobody asked for
             // this panel, for what it needs next.
-            let tile_index = tiles - tiles_left;
-            let b = product.b.wrapping_add(first * product.k);
-            let (ahead, step) = if tiles == 1 || panel + tile_index == 0 {
-                (b.wrapping_add(NEAR), width)
+            let index = tiles - tiles_left;
+            let b = product.b.wrapping_add(panel * panel_len);
+            let step_bytes = panel_bytes / product.steps;
+            let (ahead, step) = if tiles == 1 || panel + index == 0 {
+                (b.wrapping_byte_add(NEAR), step_bytes)
             } else {
-                (b.wrapping_add(panel_len + tile_index * panel_len / tiles), width / tiles)
+                (b.wrapping_byte_add(panel_bytes + index * panel_bytes / tiles), step_bytes / tiles)
             };
+            let columns = width.min(product.n - column);
+            let place = Tile { row, column, columns, b, ahead, step };
             // SAFETY: inside of what the caller promises.
             unsafe {
-                let place = Tile {
-                    ahead,
-                    step,
-                    a: product.a.add(row * product.a_stride),
-                    b,
-                    bias: if product.bias.is_null() {
-                        product.bias
-                    } else {
-                        product.bias.add(first)
-                    },
-                    c: product.c.add(row * product.c_stride + first),
-                    columns,
-                };
                 match rows {
-                    1 => tile::<S, REGISTERS, 1>(product, &place),
-                    2 => tile::<S, REGISTERS, 2>(product, &place),
-                    3 => tile::<S, REGISTERS, 3>(product, &place),
-                    4 => tile::<S, REGISTERS, 4>(product, &place),
-                    5 if MAX_ROWS > 4 => tile::<S, REGISTERS, 5>(product, &place),
-                    6 if MAX_ROWS > 4 => tile::<S, REGISTERS, 6>(product, &place),
-                    7 if MAX_ROWS > 6 => tile::<S, REGISTERS, 7>(product, &place),
-                    8 if MAX_ROWS > 6 => tile::<S, REGISTERS, 8>(product, &place),
+                    1 => tile::<S, O, REGISTERS, 1>(product, &place),
+                    2 => tile::<S, O, REGISTERS, 2>(product, &place),
+                    3 => tile::<S, O, REGISTERS, 3>(product, &place),
+                    4 => tile::<S, O, REGISTERS, 4>(product, &place),
+                    5 if MAX_ROWS > 4 => tile::<S, O, REGISTERS, 5>(product, &place),
+                    6 if MAX_ROWS > 4 => tile::<S, O, REGISTERS, 6>(product, &place),
+                    7 if MAX_ROWS > 6 => tile::<S, O, REGISTERS, 7>(product, &place),
+                    8 if MAX_ROWS > 6 => tile::<S, O, REGISTERS, 8>(product, &place),
                     _ => unreachable!("a tile of {rows} rows"),
                 }
             }
@@ -95,39 +120,36 @@ pub(crate) unsafe fn product<S: Simd, const REGISTERS: usize, const MAX_ROWS: us
     }
 }
 
-/// Where a tile's numbers are.
-struct Tile {
-    /// What is asked for at the first step of k, and how much later at each further one.
-    ahead: *const f32,
-    step: usize,
-    a: *const f32,
-    b: *const f32,
-    bias: *const f32,
-    c: *mut f32,
+/// Where a tile is.
+struct Tile<Right> {
+    row: usize,
+    column: usize,
     columns: usize,
+    b: *const Right,
+    /// What is asked for at the first step, and how many bytes later at each further one.
+    ahead: *const Right,
+    step: usize,
 }
 
 #[inline(always)]
-unsafe fn tile<S: Simd, const REGISTERS: usize, const ROWS: usize>(product: &Product, tile: &Tile) {
+unsafe fn tile<S: Simd, O: Operands<S>, const REGISTERS: usize, const ROWS: usize>(
+    product: &Product<O, O::Left, O::Right>,
+    tile: &Tile<O::Right>,
+) {
     let width = REGISTERS * S::LANES;
     // SAFETY: inside of what the caller promises.
     unsafe {
-        let sums = sums::<S, REGISTERS, ROWS>(product, tile);
+        let sums = sums::<S, O, REGISTERS, ROWS>(product, tile);
+        let c = product.c.add(tile.row * product.c_stride + tile.column);
         // What does not fill the columns goes through a place of its own.
         let mut whole = [0.0; LARGEST_TILE];
-        let (to, stride) = if tile.columns == width {
-            (tile.c, product.c_stride)
-        } else {
-            (whole.as_mut_ptr(), width)
-        };
+        let (to, stride) =
+            if tile.columns == width { (c, product.c_stride) } else { (whole.as_mut_ptr(), width) };
         for (i, sums) in sums.iter().enumerate() {
-            for (j, &sum) in sums.iter().enumerate() {
-                let sum = if tile.bias.is_null() {
-                    sum
-                } else {
-                    S::add(sum, S::load(tile.bias.add(j * S::LANES)))
-                };
-                S::store(to.add(i * stride + j * S::LANES), sum);
+            for (j, &sums) in sums.iter().enumerate() {
+                let column = tile.column + j * S::LANES;
+                let numbers = product.operands.numbers(sums, tile.row + i, column);
+                S::store(to.add(i * stride + j * S::LANES), numbers);
             }
         }
         if let Some(activation) = product.activation {
@@ -141,36 +163,38 @@ unsafe fn tile<S: Simd, const REGISTERS: usize, const ROWS: usize>(product: &Pro
         if tile.columns != width {
             for i in 0..ROWS {
                 let row = whole.as_ptr().add(i * width);
-                row.copy_to_nonoverlapping(tile.c.add(i * product.c_stride), tile.columns);
+                row.copy_to_nonoverlapping(c.add(i * product.c_stride), tile.columns);
             }
         }
     }
 }
 
 #[inline(always)]
-unsafe fn sums<S: Simd, const REGISTERS: usize, const ROWS: usize>(
-    product: &Product,
-    tile: &Tile,
-) -> [[S::Vector; REGISTERS]; ROWS] {
+unsafe fn sums<S: Simd, O: Operands<S>, const REGISTERS: usize, const ROWS: usize>(
+    product: &Product<O, O::Left, O::Right>,
+    tile: &Tile<O::Right>,
+) -> [[O::Sums; REGISTERS]; ROWS] {
+    let lines = (REGISTERS * O::RIGHT * size_of::<O::Right>()).div_ceil(CACHE_LINE);
     // SAFETY: inside of what the caller promises.
     unsafe {
-        let rows: [*const f32; ROWS] = std::array::from_fn(|i| tile.a.add(i * product.a_stride));
-        let mut sums = [[S::splat(0.0); REGISTERS]; ROWS];
+        let rows: [*const O::Left; ROWS] =
+            std::array::from_fn(|i| product.a.add((tile.row + i) * product.a_stride));
+        let mut sums = [[O::zeros(); REGISTERS]; ROWS];
         let (mut b, mut ahead) = (tile.b, tile.ahead);
-        for k in 0..product.k {
-            let columns: [S::Vector; REGISTERS] =
-                std::array::from_fn(|j| S::load(b.add(j * S::LANES)));
+        for step in 0..product.steps {
+            let columns: [O::Register; REGISTERS] =
+                std::array::from_fn(|j| O::load(b.add(j * O::RIGHT)));
             for (row, sums) in rows.iter().zip(&mut sums) {
-                let x = S::splat(*row.add(k));
+                let x = O::spread(row.add(step));
                 for (sum, &column) in sums.iter_mut().zip(&columns) {
-                    *sum = S::mul_add(x, column, *sum);
+                    *sum = O::add_product(x, column, *sum);
                 }
             }
-            for line in (0..REGISTERS * S::LANES).step_by(16) {
-                S::prefetch(ahead.wrapping_add(line));
+            for line in 0..lines {
+                S::prefetch(ahead.wrapping_byte_add(line * CACHE_LINE).cast());
             }
-            ahead = ahead.wrapping_add(tile.step);
-            b = b.add(REGISTERS * S::LANES);
+            ahead = ahead.wrapping_byte_add(tile.step);
+            b = b.add(REGISTERS * O::RIGHT);
         }
         sums
     }

@@ -51,3 +51,30 @@ pub(crate) trait Simd {
         lanes[0]
     }
 }
+
+/// What products in integers ask of an instruction set, beside its registers of `f32`.
+///
+/// # Safety
+///
+/// As of [`Simd`].
+pub(crate) trait Integers: Simd {
+    /// A register of integers.
+    type Register: Copy;
+    /// How many products are added up to one sum at once: four of bytes, or two of 16 bits.
+    const GROUP: usize;
+
+    /// The integers of a group on all lanes.
+    unsafe fn spread(group: i32) -> Self::Register;
+    /// A group of weights for each lane.
+    unsafe fn load_weights(from: *const i8) -> Self::Register;
+    /// The products of a row's integers, of which none is negative, by weights, added to sums of 32 bits.
+    unsafe fn dot(
+        row: Self::Register,
+        weights: Self::Register,
+        sums: Self::Register,
+    ) -> Self::Register;
+    /// `a - b * c` in 32 bits, where `c` points to one integer for each lane; as numbers.
+    unsafe fn minus_product(a: Self::Register, b: i32, c: *const i32) -> Self::Vector;
+    /// Writes the lowest bits of each lane, an integer from 0 to 255, as groups have them.
+    unsafe fn store_integers(x: Self::Vector, to: *mut u8);
+}

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use isovec_kernels::{
-    Activation, Block, BlockWeights, Isa, LinearWeights, NormPlacement, NormWeights,
+    Activation, Block, BlockWeights, Isa, LinearWeights, NormPlacement, NormWeights, Precision,
 };
 use proptest::prelude::*;
 
@@ -59,7 +59,7 @@ impl Weights {
         Weights { shape, qkv, output, up, down, norms }
     }
 
-    fn block(&self, isa: Isa) -> Block {
+    fn block(&self, isa: Isa, precision: Precision) -> Block {
         let linear = |(weight, bias): &'_ (Vec<f32>, Vec<f32>)| (weight.clone(), bias.clone());
         let parts = [&self.qkv, &self.output, &self.up, &self.down].map(linear);
         let [qkv, output, up, down] =
@@ -78,7 +78,7 @@ impl Weights {
             norm_1,
             norm_2,
         };
-        Block::new(&weights, isa).unwrap()
+        Block::new(&weights, isa, precision).unwrap()
     }
 
     fn in_f64(&self, tokens: &[f32], mask: Option<&[f32]>) -> Vec<f64> {
@@ -200,6 +200,11 @@ fn available() -> impl Iterator<Item = Isa> {
     Isa::ALL.into_iter().filter(|isa| isa.is_available())
 }
 
+/// Every path that this machine has.
+fn paths() -> impl Iterator<Item = (Isa, Precision)> {
+    available().flat_map(|isa| [(isa, Precision::Fp32), (isa, Precision::Int8)])
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -217,17 +222,18 @@ proptest! {
             numbers.into_iter().enumerate().map(low).collect::<Vec<_>>()
         });
         let expected = weights.in_f64(&tokens, mask.as_deref());
-        for isa in available() {
+        for (isa, precision) in paths() {
             let mut got = vec![0.0; tokens.len()];
-            let block = weights.block(isa);
+            let block = weights.block(isa, precision);
             block.run(&tokens, mask.as_deref(), &mut got);
             for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
                 let error = (f64::from(*got) - expected).abs();
-                prop_assert!(error < 2e-5 * expected.abs().max(1.0), "{isa:?}, {i}: {got}, not {expected}");
+                let close = precision == Precision::Int8 || error < 2e-5 * expected.abs().max(1.0);
+                prop_assert!(got.is_finite() && close, "{isa:?}, {i}: {got}, not {expected}");
             }
             let mut again = vec![1.0; tokens.len()];
             block.run(&tokens, mask.as_deref(), &mut again);
-            prop_assert_eq!(&got, &again, "{:?} twice", isa);
+            prop_assert_eq!(&got, &again, "{:?}, {:?} twice", isa, precision);
             if mask.is_none() {
                 // Beside a part of itself, and beside nothing, each text comes out as it does alone.
                 let part = &tokens[..shape.tokens / 2 * shape.hidden()];
@@ -236,7 +242,42 @@ proptest! {
                 let together = [part, &tokens[..]].concat();
                 let mut each = vec![0.0; together.len()];
                 block.run_each(&together, &[shape.tokens / 2, 0, shape.tokens], &mut each);
-                prop_assert_eq!(&each, &[alone, got].concat(), "{:?} together", isa);
+                prop_assert_eq!(&each, &[alone, got].concat(), "{:?}, {:?} together", isa, precision);
+            }
+        }
+    }
+}
+
+/// Rounding each number of a product to one of 256 is an error of less than 1/256 of the largest; those of a row
+/// mostly cancel out.
+#[test]
+fn int8_is_close_to_the_formulas() {
+    for (tokens, heads, head_size, intermediate) in
+        [(1, 4, 16, 200), (9, 3, 33, 130), (50, 12, 32, 1536)]
+    {
+        for placement in [NormPlacement::Before, NormPlacement::After] {
+            let activation = Activation::Gelu;
+            let shape = Shape {
+                tokens,
+                heads,
+                head_size,
+                intermediate,
+                activation,
+                placement,
+                masked: false,
+            };
+            let weights = Weights::new(shape, &mut 3);
+            let tokens = numbers(&mut 4, tokens * shape.hidden(), 2.0);
+            let expected = weights.in_f64(&tokens, None);
+            for isa in available() {
+                let mut got = vec![0.0; tokens.len()];
+                weights.block(isa, Precision::Int8).run(&tokens, None, &mut got);
+                let errors =
+                    got.iter().zip(&expected).map(|(got, x)| (f64::from(*got) - x).powi(2));
+                let size = expected.iter().map(|x| x * x).sum::<f64>();
+                let error = (errors.sum::<f64>() / size).sqrt();
+                assert!(error < 0.02, "{isa:?}, {shape:?}: {error}");
+                assert!(error > 1e-4, "{isa:?}, {shape:?}: {error} is not int8");
             }
         }
     }
@@ -255,14 +296,16 @@ fn what_is_not_a_number_comes_out_as_that() {
     };
     for activation in [Activation::Gelu, Activation::GeluTanh, Activation::QuickGelu] {
         let weights = Weights::new(Shape { activation, ..shape }, &mut 7);
-        for isa in available() {
+        for (isa, precision) in paths() {
             let mut tokens = numbers(&mut 8, 5 * 32, 1.0);
-            for nan in [f32::NAN, f32::from_bits(0xffff_ffff), f32::from_bits(0x7fc0_0001)] {
+            for nan in
+                [f32::NAN, f32::INFINITY, f32::from_bits(0xffff_ffff), f32::from_bits(0x7fc0_0001)]
+            {
                 tokens[40] = nan;
                 let mut got = vec![0.0; tokens.len()];
-                weights.block(isa).run(&tokens, None, &mut got);
+                weights.block(isa, precision).run(&tokens, None, &mut got);
                 // Each token attends to the one that has it.
-                assert!(got.iter().all(|x| x.is_nan()), "{isa:?}, {activation:?}");
+                assert!(got.iter().all(|x| x.is_nan()), "{isa:?}, {precision:?}, {activation:?}");
             }
         }
     }
@@ -297,7 +340,8 @@ fn weights_that_do_not_fit_are_an_error() {
         norm_1: norm,
         norm_2: norm,
     };
-    let error = |weights| Block::new(&weights, Isa::Plain).unwrap_err().to_string();
+    let error =
+        |weights| Block::new(&weights, Isa::Plain, Precision::Fp32).unwrap_err().to_string();
     assert_eq!(error(block(3, linear(""))), "8 features do not split into 3 heads");
     assert_eq!(
         error(block(2, linear("bias"))),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use isovec_core::{
-    Embedding, Execution, Fingerprint, HashedBytes, ImageOptions, ModelKind, ModelSpec, Result,
-    TextOptions, Tokens, ZeroShot, zero_shot,
+    Embedding, Execution, Fingerprint, HashedBytes, ImageOptions, ModelKind, ModelSpec, Precision,
+    Result, TextOptions, Tokens, ZeroShot, zero_shot,
 };
 use ndarray::Array2;
 
@@ -160,6 +160,13 @@ impl ClipTextEmbedderBuilder<'_> {
         self
     }
 
+    /// Computes products in this precision. It changes the vectors, and so the fingerprint.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.options.text.precision = precision;
+        self
+    }
+
     /// Opens the model: a name of the manifest, or else the path of a folder (see `models/README.md`).
     ///
     /// # Errors
@@ -275,6 +282,13 @@ impl ClipBuilder<'_> {
         self
     }
 
+    /// Computes the products of both in this precision. It changes the vectors, and so the fingerprints.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.options.image.precision = precision;
+        self
+    }
+
     /// Opens both towers: a name of the manifest, or else the path of a folder that holds both (see
     /// `models/README.md`).
     ///
@@ -285,8 +299,8 @@ impl ClipBuilder<'_> {
         let (origin, options) = self.resolve()?;
         // The text's files first: they are the smaller download, and an incomplete folder shows early.
         let text_files = origin.files_in_space(ModelKind::ClipText)?;
-        let texts =
-            ClipTextEmbedder::load(text_files, &TextOptions::default(), origin.pool.clone())?;
+        let text = TextOptions { precision: options.image.precision, ..Default::default() };
+        let texts = ClipTextEmbedder::load(text_files, &text, origin.pool.clone())?;
         let core = origin.files_in_space(ModelKind::Image)?.load(|files| {
             isovec_core::ImageEmbedder::new(&files.spec, files.model, &options.image)
         })?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use isovec_core::image::{ImageLimits, Pixels, Preprocessing};
 use isovec_core::{
     Error, ErrorKind, Execution, Fingerprint, HashedBytes, ImageEmbedding, ImageOptions, ModelKind,
-    ModelSpec, Result,
+    ModelSpec, Precision, Result,
 };
 use ndarray::Array2;
 
@@ -277,6 +277,13 @@ impl ImageEmbedderBuilder<'_> {
     #[must_use]
     pub fn dimensions(mut self, dimensions: usize) -> Self {
         self.options.dimensions = Some(dimensions);
+        self
+    }
+
+    /// Computes products in this precision. It changes the vectors, and so the fingerprint.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.options.precision = precision;
         self
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use isovec_core::{
     Embedding, Execution, Fingerprint, HashedBytes, IndexedBy, Kernels, ModelKind, ModelSpec,
-    Result, TextOptions, Tokens,
+    Precision, Result, TextOptions, Tokens,
 };
 use ndarray::Array2;
 
@@ -187,6 +187,13 @@ impl TextEmbedderBuilder<'_> {
     #[must_use]
     pub fn dimensions(mut self, dimensions: usize) -> Self {
         self.options.dimensions = Some(dimensions);
+        self
+    }
+
+    /// Computes products in this precision. It changes the vectors, and so the fingerprint.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.options.precision = precision;
         self
     }
 

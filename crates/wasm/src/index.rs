@@ -76,6 +76,12 @@ impl IndexModel {
         self.0.made_by().max_tokens
     }
 
+    /// What the model's products were computed in: `fp32` or `int8`.
+    #[wasm_bindgen(getter)]
+    pub fn precision(&self) -> String {
+        self.0.made_by().precision.to_string()
+    }
+
     /// How many dimensions were kept, if not all.
     #[wasm_bindgen(getter)]
     pub fn dimensions(&self) -> Option<usize> {

@@ -1,7 +1,7 @@
 //! Settings, which come as JSON.
 
 use isovec_core::image::ImageLimits;
-use isovec_core::{ErrorKind, ImageOptions, ModelSpec, TextOptions};
+use isovec_core::{ErrorKind, ImageOptions, ModelSpec, Precision, TextOptions};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -12,12 +12,14 @@ use crate::error::{Result, Thrown};
 struct Text {
     max_tokens: Option<usize>,
     dimensions: Option<usize>,
+    precision: Precision,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 struct Image {
     dimensions: Option<usize>,
+    precision: Precision,
     exif_orientation: Option<bool>,
     limits: Limits,
 }
@@ -37,12 +39,13 @@ pub(crate) fn spec(json: &str) -> Result<ModelSpec> {
 }
 
 pub(crate) fn text(json: Option<&str>) -> Result<TextOptions> {
-    let Text { max_tokens, dimensions } = read("options", json.unwrap_or("{}"))?;
-    Ok(TextOptions { max_tokens, dimensions, ..Default::default() })
+    let Text { max_tokens, dimensions, precision } = read("options", json.unwrap_or("{}"))?;
+    Ok(TextOptions { max_tokens, dimensions, precision, ..Default::default() })
 }
 
 pub(crate) fn image(json: Option<&str>) -> Result<ImageOptions> {
-    let Image { dimensions, exif_orientation, limits } = read("options", json.unwrap_or("{}"))?;
+    let Image { dimensions, precision, exif_orientation, limits } =
+        read("options", json.unwrap_or("{}"))?;
     let default = ImageLimits::default();
     let limits = ImageLimits {
         max_bytes: limits.max_bytes.unwrap_or(default.max_bytes),
@@ -50,7 +53,7 @@ pub(crate) fn image(json: Option<&str>) -> Result<ImageOptions> {
         max_pixels: limits.max_pixels.unwrap_or(default.max_pixels),
         max_decoded_bytes: limits.max_decoded_bytes.unwrap_or(default.max_decoded_bytes),
     };
-    Ok(ImageOptions { limits, dimensions, exif_orientation, ..Default::default() })
+    Ok(ImageOptions { limits, dimensions, precision, exif_orientation, ..Default::default() })
 }
 
 fn read<T: DeserializeOwned>(name: &str, json: &str) -> Result<T> {

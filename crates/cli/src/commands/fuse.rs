@@ -6,7 +6,7 @@ use std::path::Path;
 
 use isovec::fit::{FitOptions, FitReport, Regularization, fit};
 use isovec::{
-    Error, ErrorKind, Fusion, FusionWeights, ImageEmbedder, Result, TextEmbedder, limits,
+    Error, ErrorKind, Fusion, FusionWeights, ImageEmbedder, Precision, Result, TextEmbedder, limits,
 };
 
 use super::{Context, cannot_write};
@@ -193,6 +193,7 @@ fn open_text(context: &Context, model: &str) -> Result<TextEmbedder> {
     context.open_text(&ModelArgs {
         model: model.to_owned(),
         variant: None,
+        precision: Precision::Fp32,
         max_tokens: None,
         dimensions: None,
         threads: None,
@@ -201,7 +202,9 @@ fn open_text(context: &Context, model: &str) -> Result<TextEmbedder> {
 
 fn open_images(context: &Context, model: &str) -> Result<ImageEmbedder> {
     let model = model.to_owned();
-    context.open_images(&ImageModelArgs { model, variant: None, upright: false, threads: None })
+    let precision = Precision::Fp32;
+    let args = ImageModelArgs { model, variant: None, precision, upright: false, threads: None };
+    context.open_images(&args)
 }
 
 fn read(path: &Path) -> Result<Fusion> {

@@ -19,6 +19,7 @@ pub(crate) fn run(context: &Context, args: SearchArgs) -> Result<()> {
         variant: args.variant,
         max_tokens: args.max_tokens,
         dimensions: args.dimensions,
+        precision: args.precision,
         threads: args.threads,
     })?;
     let query = match model.spec().query_prompt() {

@@ -22,6 +22,7 @@ pub(crate) fn run(context: &Context, args: SearchArgs) -> Result<()> {
     let clip = context.open_clip(&ImageModelArgs {
         model: args.model.unwrap_or_else(|| IMAGE_MODEL.to_owned()),
         variant: args.variant,
+        precision: args.precision,
         upright: args.upright,
         threads: args.threads,
     })?;

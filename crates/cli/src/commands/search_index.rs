@@ -57,6 +57,7 @@ fn open(
         variant: made_by.variant.clone().filter(|_| named),
         max_tokens: Some(made_by.max_tokens),
         dimensions: made_by.dimensions,
+        precision: made_by.precision,
         threads,
     };
     context.open_text(&args).map_err(|e| match e.kind() {

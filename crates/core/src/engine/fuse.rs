@@ -6,7 +6,7 @@ mod parts;
 
 use std::collections::{HashMap, HashSet};
 
-use isovec_kernels::{Block, Isa};
+use isovec_kernels::{Block, Isa, Precision};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::MultiBroadcastTo;
@@ -27,11 +27,11 @@ use super::encoder::EncoderBlock;
 pub(super) fn fuse(
     model: &mut TypedModel,
     attention_mask: Option<OutletId>,
-    isa: Isa,
+    packing: Packing,
     budget: usize,
 ) -> TractResult<usize> {
     let masks = Masks { attention_mask, nothing_masked: HashMap::new() };
-    let mut search = Search { masks, refused: HashSet::new(), isa, budget };
+    let mut search = Search { masks, refused: HashSet::new(), packing, budget };
     let mut fused = 0;
     // One after the other: what a block takes is what the one before it gives, and so an operator of ours.
     while let Some(patch) = search.next(model)? {
@@ -44,11 +44,14 @@ pub(super) fn fuse(
     Ok(fused)
 }
 
+/// What weights are packed for.
+type Packing = (Isa, Precision);
+
 struct Search {
     masks: Masks,
     /// The softmaxes around which there is no block.
     refused: HashSet<usize>,
-    isa: Isa,
+    packing: Packing,
     budget: usize,
 }
 
@@ -76,8 +79,9 @@ impl Search {
         found: &Found,
     ) -> Option<TractResult<TypedModelPatch>> {
         let weights = found.weights();
-        self.budget = self.budget.checked_sub(weights.packed_len(self.isa)?)?;
-        let block = Arc::new(Block::new(&weights, self.isa).ok()?);
+        let (isa, precision) = self.packing;
+        self.budget = self.budget.checked_sub(weights.packed_len(isa, precision)?)?;
+        let block = Arc::new(Block::new(&weights, isa, precision).ok()?);
         let patch = || {
             let mut patch = TypedModelPatch::default();
             let mut inputs = tvec!(patch.tap_model(model, found.tokens)?);

@@ -4,7 +4,8 @@ use crate::engine::{Engine, Expected, Takes};
 use crate::image::{ImageFormat, ImageLimits, Pixels, Preprocessing};
 use crate::pooling::{dimensions, finish};
 use crate::{
-    Error, ErrorKind, Execution, Fingerprint, HashedBytes, Kernels, ModelKind, ModelSpec, Result,
+    Error, ErrorKind, Execution, Fingerprint, HashedBytes, Kernels, ModelKind, ModelSpec,
+    Precision, Result,
 };
 
 /// Turns image files (JPEG, PNG, WebP) into vectors.
@@ -49,6 +50,8 @@ pub struct ImageOptions {
     pub exif_orientation: Option<bool>,
     /// Which loops run the model.
     pub kernels: Kernels,
+    /// What the model's products are computed in. It changes the fingerprint.
+    pub precision: Precision,
 }
 
 /// The vector of one image, and what is known of its file.
@@ -122,10 +125,17 @@ impl ImageEmbedder {
             pooling: spec.pooling,
             output: spec.output.as_deref(),
             kernels: options.kernels,
+            precision: options.precision,
         };
         let engine = Engine::load(model, &expected)?;
-        let fingerprint =
-            Fingerprint::of_image(spec, engine.output(), &model_sha256, &preprocessing, dims)?;
+        let fingerprint = Fingerprint::of_image(
+            spec,
+            engine.output(),
+            &model_sha256,
+            &preprocessing,
+            dims,
+            options.precision,
+        )?;
         let (spec, limits) = (spec.clone(), options.limits.clone());
         Ok(ImageEmbedder { spec, engine, preprocessing, size, limits, dims, fingerprint })
     }

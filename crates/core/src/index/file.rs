@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::items::Items;
 use super::{IndexedBy, SearchIndex, check_finite};
 use crate::tensor_file::{Contents, Data, Sort, Tensor, invalid};
-use crate::{ErrorKind, ModelKind, Result, limits};
+use crate::{ErrorKind, ModelKind, Precision, Result, limits};
 
 const INDEX: Sort = Sort {
     name: "index file",
@@ -28,6 +28,7 @@ fn read_contents(mut file: Contents<'_>) -> Result<SearchIndex> {
         fingerprint: metadata.number("fingerprint")?,
         max_tokens: metadata.number("max_tokens")?,
         dimensions: metadata.optional_number("dimensions")?,
+        precision: metadata.optional_number("precision")?.unwrap_or_default(),
         query_prompt: metadata.find("query_prompt"),
         passage_prompt: metadata.find("passage_prompt"),
         prompts_sha256: metadata.take("prompts_sha256")?,
@@ -63,6 +64,11 @@ pub(super) fn write(index: &SearchIndex) -> Result<Vec<u8>> {
         ("fingerprint", Some(made_by.fingerprint.to_string())),
         ("max_tokens", Some(made_by.max_tokens.to_string())),
         ("dimensions", made_by.dimensions.map(|n| n.to_string())),
+        // The usual one was the only one when the first files were written.
+        (
+            "precision",
+            (made_by.precision != Precision::Fp32).then(|| made_by.precision.to_string()),
+        ),
         ("query_prompt", made_by.query_prompt.clone()),
         ("passage_prompt", made_by.passage_prompt.clone()),
         ("prompts_sha256", Some(made_by.prompts_sha256.clone())),

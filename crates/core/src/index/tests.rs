@@ -16,6 +16,7 @@ fn made_by() -> IndexedBy {
         fingerprint: "ab".repeat(32).parse().unwrap(),
         max_tokens: 48,
         dimensions: Some(3),
+        precision: Precision::Int8,
         query_prompt: Some("query".into()),
         passage_prompt: Some("pässage \"1\"".into()),
         prompts_sha256: IndexedBy::prompts_sha256("query: ", "passage: "),

@@ -1,6 +1,6 @@
 //! Four lanes: WebAssembly's registers, or arrays, which every compiler knows how to put into registers.
 
-use super::Simd;
+use super::{Integers, Simd};
 use crate::lanes::F32x4;
 
 pub(crate) struct Lanes4;
@@ -65,5 +65,118 @@ impl Simd for Lanes4 {
     #[inline(always)]
     unsafe fn add_to_exponent(x: F32x4, power: F32x4) -> F32x4 {
         x.add_to_exponent(power)
+    }
+}
+
+impl Integers for Lanes4 {
+    type Register = imp::Register;
+    const GROUP: usize = 2;
+
+    #[inline(always)]
+    unsafe fn spread(group: i32) -> imp::Register {
+        imp::spread(group)
+    }
+
+    #[inline(always)]
+    unsafe fn load_weights(from: *const i8) -> imp::Register {
+        // SAFETY: as the caller promises.
+        unsafe { imp::load_weights(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(
+        row: imp::Register,
+        weights: imp::Register,
+        sums: imp::Register,
+    ) -> imp::Register {
+        imp::dot(row, weights, sums)
+    }
+
+    #[inline(always)]
+    unsafe fn minus_product(a: imp::Register, b: i32, c: *const i32) -> F32x4 {
+        // SAFETY: as the caller promises.
+        F32x4::from_array(unsafe { imp::minus_product(a, b, c) })
+    }
+
+    #[inline(always)]
+    unsafe fn store_integers(x: F32x4, to: *mut u8) {
+        // Lowest bits first, so these are 16 of each lane, of which the upper eight are not the integer's.
+        let integers = x.to_array().map(|x| x.to_bits() as u16 & 0xff);
+        // SAFETY: as the caller promises.
+        unsafe { to.cast::<[u16; 4]>().write_unaligned(integers) }
+    }
+}
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod imp {
+    use std::arch::wasm32::*;
+
+    pub(crate) type Register = v128;
+
+    #[inline(always)]
+    pub(crate) fn spread(group: i32) -> v128 {
+        i32x4_splat(group)
+    }
+
+    #[inline(always)]
+    pub(crate) unsafe fn load_weights(from: *const i8) -> v128 {
+        // SAFETY: as the caller promises.
+        unsafe { i16x8_load_extend_i8x8(from) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn dot(row: v128, weights: v128, sums: v128) -> v128 {
+        i32x4_add(sums, i32x4_dot_i16x8(row, weights))
+    }
+
+    #[inline(always)]
+    pub(crate) unsafe fn minus_product(a: v128, b: i32, c: *const i32) -> [f32; 4] {
+        // SAFETY: as the caller promises.
+        let product = i32x4_mul(i32x4_splat(b), unsafe { v128_load(c.cast()) });
+        let x = f32x4_convert_i32x4(i32x4_sub(a, product));
+        // SAFETY: both are sixteen bytes.
+        unsafe { std::mem::transmute::<v128, [f32; 4]>(x) }
+    }
+}
+
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+mod imp {
+    use std::array::from_fn;
+
+    /// Eight integers of 16 bits, or four sums of 32.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Register([i32; 4]);
+
+    impl Register {
+        #[inline(always)]
+        fn pairs(self) -> [[i16; 2]; 4] {
+            self.0.map(|pair| [pair as i16, (pair >> 16) as i16])
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn spread(group: i32) -> Register {
+        Register([group; 4])
+    }
+
+    #[inline(always)]
+    pub(crate) unsafe fn load_weights(from: *const i8) -> Register {
+        // SAFETY: as the caller promises.
+        let weights = unsafe { from.cast::<[[i8; 2]; 4]>().read_unaligned() };
+        Register(weights.map(|[a, b]| i32::from(a) & 0xffff | i32::from(b) << 16))
+    }
+
+    #[inline(always)]
+    pub(crate) fn dot(row: Register, weights: Register, sums: Register) -> Register {
+        let (row, weights) = (row.pairs(), weights.pairs());
+        let product = |i: usize, j: usize| i32::from(row[i][j]) * i32::from(weights[i][j]);
+        Register(from_fn(|i| sums.0[i] + product(i, 0) + product(i, 1)))
+    }
+
+    #[inline(always)]
+    pub(crate) unsafe fn minus_product(a: Register, b: i32, c: *const i32) -> [f32; 4] {
+        // SAFETY: as the caller promises.
+        let c = unsafe { c.cast::<[i32; 4]>().read_unaligned() };
+        from_fn(|i| (a.0[i] - b * c[i]) as f32)
     }
 }

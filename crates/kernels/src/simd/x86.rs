@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::Simd;
+use super::{Integers, Simd};
 
 /// AVX-512F: sixteen lanes.
 pub(crate) struct Avx512;
@@ -168,6 +168,89 @@ impl Simd for Avx2 {
         unsafe {
             let power = _mm256_slli_epi32::<23>(_mm256_castps_si256(power));
             _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), power))
+        }
+    }
+}
+
+/// With VNNI.
+impl Integers for Avx512 {
+    type Register = __m512i;
+    const GROUP: usize = 4;
+
+    #[inline(always)]
+    unsafe fn spread(group: i32) -> __m512i {
+        // SAFETY: the instructions are there.
+        unsafe { _mm512_set1_epi32(group) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_weights(from: *const i8) -> __m512i {
+        // SAFETY: the instructions are there, and so are the weights.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(row: __m512i, weights: __m512i, sums: __m512i) -> __m512i {
+        // SAFETY: the instructions are there.
+        unsafe { _mm512_dpbusd_epi32(sums, row, weights) }
+    }
+
+    #[inline(always)]
+    unsafe fn minus_product(a: __m512i, b: i32, c: *const i32) -> __m512 {
+        // SAFETY: the instructions are there, and so are the integers.
+        unsafe {
+            let product = _mm512_mullo_epi32(_mm512_set1_epi32(b), _mm512_loadu_si512(c.cast()));
+            _mm512_cvtepi32_ps(_mm512_sub_epi32(a, product))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_integers(x: __m512, to: *mut u8) {
+        // SAFETY: the instructions are there, and so is the place.
+        unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(_mm512_castps_si512(x))) }
+    }
+}
+
+/// Without VNNI: AVX2's products of bytes would saturate.
+impl Integers for Avx2 {
+    type Register = __m256i;
+    const GROUP: usize = 2;
+
+    #[inline(always)]
+    unsafe fn spread(group: i32) -> __m256i {
+        // SAFETY: the instructions are there.
+        unsafe { _mm256_set1_epi32(group) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_weights(from: *const i8) -> __m256i {
+        // SAFETY: the instructions are there, and so are the weights.
+        unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(row: __m256i, weights: __m256i, sums: __m256i) -> __m256i {
+        // SAFETY: the instructions are there.
+        unsafe { _mm256_add_epi32(sums, _mm256_madd_epi16(row, weights)) }
+    }
+
+    #[inline(always)]
+    unsafe fn minus_product(a: __m256i, b: i32, c: *const i32) -> __m256 {
+        // SAFETY: the instructions are there, and so are the integers.
+        unsafe {
+            let c = _mm256_loadu_si256(c.cast());
+            let product = _mm256_mullo_epi32(_mm256_set1_epi32(b), c);
+            _mm256_cvtepi32_ps(_mm256_sub_epi32(a, product))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_integers(x: __m256, to: *mut u8) {
+        // SAFETY: the instructions are there, and so is the place.
+        unsafe {
+            let x = _mm256_and_si256(_mm256_castps_si256(x), _mm256_set1_epi32(0xff));
+            let halves = (_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+            _mm_storeu_si128(to.cast(), _mm_packus_epi32(halves.0, halves.1));
         }
     }
 }

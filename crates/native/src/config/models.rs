@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::keys::Keys;
 use super::kinds::{Flag, OneOf, Optional, Place, Text, whole};
-use crate::{ModelKind, limits};
+use crate::{ModelKind, Precision, limits};
 
 /// A model to be loaded.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +23,8 @@ pub struct ModelConfig {
     pub version: Option<String>,
     /// The weights: `fp32`, `int8`.
     pub variant: Option<String>,
+    /// What products are computed in; by default `fp32`.
+    pub precision: Option<Precision>,
     /// Cuts texts after so many tokens; by default what `text_embedding.max_tokens` says, or else the model.
     pub max_tokens: Option<usize>,
     /// Whether it is loaded at the start (the default), or by `load_model` when it is needed.
@@ -71,6 +73,8 @@ impl ModelConfig {
         let variant =
             Text { expected: "the name of a variant, such as fp32", allowed: is_model_name };
         keys.key("variant", Optional(variant), &mut self.variant);
+        let precisions = OneOf(&[("fp32", Precision::Fp32), ("int8", Precision::Int8)]);
+        keys.key("precision", Optional(precisions), &mut self.precision);
         keys.key("max_tokens", Optional(whole(3..=limits::MAX_TOKENS)), &mut self.max_tokens);
         keys.key("preload", Optional(Flag), &mut self.preload);
     }

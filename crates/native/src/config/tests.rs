@@ -145,7 +145,7 @@ fn bad_configurations() {
         ),
         (
             "models:\n  m:\n    dims: 3",
-            "line 3: models.m.dims: unknown key; known here: dimensions, max_tokens, name, path, preload, \
+            "line 3: models.m.dims: unknown key; known here: dimensions, max_tokens, name, path, precision, preload, \
              type, variant, version",
         ),
         // Wrong types.

@@ -249,10 +249,13 @@ impl Engine {
     ) -> Result<Self> {
         // What is said of this model must hold; what is said of all of them, as far as it reads so many.
         let of_all = config.text_embedding.max_tokens.map(|most| most.min(spec.max_tokens));
-        let text = TextOptions { max_tokens: model.max_tokens.or(of_all), ..Default::default() };
+        let precision = model.precision.unwrap_or_default();
+        let max_tokens = model.max_tokens.or(of_all);
+        let text = TextOptions { max_tokens, precision, ..Default::default() };
         files.load(|mut files| match kind {
             ModelKind::Image => {
-                let options = ImageOptions { limits: image_limits(config), ..Default::default() };
+                let limits = image_limits(config);
+                let options = ImageOptions { limits, precision, ..Default::default() };
                 ImageEmbedder::new(&files.spec, files.model, &options).map(Engine::Image)
             }
             ModelKind::ClipText => {

@@ -65,6 +65,7 @@ export interface RawIndexModel extends RawModel {
   readonly kind: string;
   readonly maxTokens: number;
   readonly dimensions: number | undefined;
+  readonly precision: string;
   readonly queryPrompt: string | undefined;
   readonly passagePrompt: string | undefined;
   readonly length: number;

@@ -37,6 +37,7 @@ export {
   type ModelKind,
   type ModelSpec,
   models,
+  type Precision,
   type Preprocessing,
   type Variant,
 } from "./spec.js";

@@ -6,7 +6,7 @@ import { IsovecError } from "./errors.js";
 import type { LoadOptions } from "./loader.js";
 import type { Resource } from "./resource.js";
 import { given, type ModelSource, named, open } from "./source.js";
-import type { ModelSpec } from "./spec.js";
+import type { ModelSpec, Precision } from "./spec.js";
 
 /** An image file: JPEG, PNG or WebP, in bytes. A `File` that was dropped on a page is a `Blob`. */
 export type ImageInput = Uint8Array | ArrayBuffer | Blob;
@@ -45,6 +45,11 @@ export interface ImageOptions {
   readonly exifOrientation?: boolean;
   /** Keep only the first so many dimensions, for a model that was trained for it. */
   readonly dimensions?: number;
+  /**
+   * What the model's products are computed in: `fp32` by default, or `int8`, which is faster and gives vectors that
+   * are close. Changes the fingerprint.
+   */
+  readonly precision?: Precision;
   readonly limits?: ImageLimits;
 }
 
@@ -122,8 +127,8 @@ export class ImageEmbedder implements ImageEmbedderLike {
   }
 
   static async #open(source: ModelSource, options: ImageOptions): Promise<ImageEmbedder> {
-    const { exifOrientation, dimensions, limits } = options;
-    const settings = JSON.stringify({ exifOrientation, dimensions, limits });
+    const { exifOrientation, dimensions, precision, limits } = options;
+    const settings = JSON.stringify({ exifOrientation, dimensions, precision, limits });
     const resource = await open(
       source,
       (bindings, spec, files) =>

@@ -4,7 +4,7 @@ import { checkCancelled, IsovecError, toIsovecError } from "./errors.js";
 import { type IndexSource, readIndexFile } from "./index-file.js";
 import type { LoadOptions } from "./loader.js";
 import { type Maker, Resource } from "./resource.js";
-import { type ModelKind, resolveSpec } from "./spec.js";
+import { type ModelKind, type Precision, resolveSpec } from "./spec.js";
 import { ClipTextEmbedder, TextEmbedder, type TextEmbedderLike } from "./text.js";
 import { floats, type Vector } from "./vector.js";
 
@@ -49,6 +49,8 @@ export interface SearchIndexLike {
   readonly maxTokens: number;
   /** How many dimensions were kept of the model's, if not all. */
   readonly dimensions: number | undefined;
+  /** What the model's products were computed in. */
+  readonly precision: Precision;
   /** The name of the prompt that is put before a query. */
   readonly queryPrompt: string | undefined;
   /** The name of the prompt that was put before each text. */
@@ -94,6 +96,7 @@ export class SearchIndex implements SearchIndexLike {
   readonly fingerprint!: string;
   readonly maxTokens!: number;
   readonly dimensions!: number | undefined;
+  readonly precision!: Precision;
   readonly queryPrompt!: string | undefined;
   readonly passagePrompt!: string | undefined;
   readonly length!: number;
@@ -222,7 +225,7 @@ function maker(read: () => Promise<Uint8Array>): Maker<RawIndexModel> {
 function factsOf(raw: RawIndexModel): Omit<IndexFacts, "items"> & { readonly json: string } {
   const { variant, fingerprint, maxTokens, dimensions, queryPrompt, passagePrompt } = raw;
   const { model: modelName, length, dims, items: json } = raw;
-  const kind = raw.kind as ModelKind;
+  const [kind, precision] = [raw.kind as ModelKind, raw.precision as Precision];
   return {
     modelName,
     variant,
@@ -230,6 +233,7 @@ function factsOf(raw: RawIndexModel): Omit<IndexFacts, "items"> & { readonly jso
     fingerprint,
     maxTokens,
     dimensions,
+    precision,
     queryPrompt,
     passagePrompt,
     length,
@@ -248,7 +252,7 @@ function parse(items: string): readonly IndexItem[] {
 
 /** Loads the model that an index names. */
 async function loadModel(facts: IndexFacts, load: LoadOptions): Promise<TextEmbedderLike> {
-  const { modelName, kind, variant, maxTokens, dimensions } = facts;
+  const { modelName, kind, variant, maxTokens, dimensions, precision } = facts;
   const spec = await resolveSpec(modelName, kind).catch((error: unknown) => {
     const { code, message } = toIsovecError(error, "not_found");
     throw new IsovecError(code, `the index's model: ${message}. Load it, and give it as "model".`);
@@ -256,6 +260,7 @@ async function loadModel(facts: IndexFacts, load: LoadOptions): Promise<TextEmbe
   const options = {
     ...load,
     maxTokens,
+    precision,
     ...(variant === undefined ? {} : { variant }),
     ...(dimensions === undefined ? {} : { dimensions }),
   };

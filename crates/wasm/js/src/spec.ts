@@ -4,6 +4,9 @@ import { IsovecError } from "./errors.js";
 /** What a model takes. */
 export type ModelKind = "text" | "image" | "clip-text";
 
+/** What a model's products are computed in. */
+export type Precision = "fp32" | "int8";
+
 /**
  * A model's facts: the same table, with the same keys, as in a manifest of the Rust crate.
  *

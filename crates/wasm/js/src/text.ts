@@ -5,7 +5,7 @@ import { IsovecError } from "./errors.js";
 import type { LoadOptions } from "./loader.js";
 import type { Resource } from "./resource.js";
 import { type Files, given, type ModelSource, named, open } from "./source.js";
-import type { ModelSpec } from "./spec.js";
+import type { ModelSpec, Precision } from "./spec.js";
 
 /** The vector of one text. */
 export interface TextEmbedding {
@@ -31,6 +31,11 @@ export interface TextOptions {
   readonly maxTokens?: number;
   /** Keep only the first so many dimensions, for a model that was trained for it. */
   readonly dimensions?: number;
+  /**
+   * What the model's products are computed in: `fp32` by default, or `int8`, which is faster and gives vectors that
+   * are close. Changes the fingerprint.
+   */
+  readonly precision?: Precision;
 }
 
 /** How one text, or a batch of them, is embedded. */
@@ -258,8 +263,8 @@ async function factsOf(resource: Resource<RawClipTextModel>): Promise<Facts> {
   });
 }
 
-function optionsJson({ maxTokens, dimensions }: TextOptions): string {
-  return JSON.stringify({ maxTokens, dimensions });
+function optionsJson({ maxTokens, dimensions, precision }: TextOptions): string {
+  return JSON.stringify({ maxTokens, dimensions, precision });
 }
 
 function tokenizerOf({ tokenizer }: Files): Uint8Array {

@@ -84,6 +84,26 @@ const CASES = {
     model.dispose();
   },
 
+  async "int8 is close to fp32, and a batch in it equals its texts alone"(context) {
+    const entry = context.fixtures.small[0];
+    const bytes = await textBytes(context, entry);
+    const full = await context.iso.TextEmbedder.fromBytes(bytes);
+    const model = await context.iso.TextEmbedder.fromBytes({ ...bytes, precision: "int8" });
+    equal(model.fingerprint === full.fingerprint, false, "the same fingerprint");
+    const batch = await model.embedBatch(entry.texts);
+    let worst = 1;
+    for (const [i, text] of entry.texts.entries()) {
+      sameBits((await model.embed(text)).vector, batch[i].vector, text);
+      const { vector } = await full.embed(text);
+      worst = Math.min(worst, await context.iso.cosineSimilarity(vector, batch[i].vector));
+    }
+    equal(worst > 0.99 && worst < 0.999999, true, `a cosine of ${worst}`);
+    await fails("invalid_config", () => context.iso.TextEmbedder.fromBytes({ ...bytes, precision: "int4" }));
+    full.dispose();
+    model.dispose();
+    return `lowest cosine ${worst.toFixed(5)}`;
+  },
+
   async "lone surrogates are U+FFFD"(context) {
     const entry = context.fixtures.small[0];
     const model = await context.iso.TextEmbedder.fromBytes(await textBytes(context, entry));
