@@ -143,6 +143,8 @@ fn images_and_fused_vectors_are_those_of_the_embedders() {
     config.models.insert("all-MiniLM-L6-v2".into(), ModelConfig::default());
     config.models.insert("images".into(), model(ModelKind::Image));
     config.models.insert("labels".into(), model(ModelKind::ClipText));
+    // Both parts of a fused request are one.
+    config.performance.max_concurrent_requests = 1;
     let service = EmbeddingService::new(config).unwrap();
     let file = std::fs::read(folder_in("ISOVEC_TEST_IMAGES").join("files/exif-1.jpg")).unwrap();
 

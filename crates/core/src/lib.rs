@@ -30,7 +30,6 @@
 
 #![forbid(unsafe_code)]
 
-mod beside;
 mod clip;
 mod engine;
 mod error;

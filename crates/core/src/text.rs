@@ -1,6 +1,5 @@
 //! Text to vector: tokenise, run, pool, normalise.
 
-use crate::beside::beside;
 use crate::engine::{Engine, Expected, Output, Takes};
 use crate::pooling::{dimensions, finish};
 use crate::tokenizer::Tokenizer;
@@ -115,12 +114,10 @@ impl TextEmbedder {
             kernels: options.kernels,
             precision: options.precision,
         };
+        // The tokenizer first: it is the cheaper of the two to refuse.
+        let loaded = Tokenizer::load(tokenizer.bytes(), max_tokens)?;
         let model_sha256 = model.sha256().to_owned();
-        let (loaded, engine) = beside(
-            || Tokenizer::load(tokenizer.bytes(), max_tokens),
-            || Engine::load(model, &expected),
-        );
-        let (loaded, engine) = (loaded?, engine?);
+        let engine = Engine::load(model, &expected)?;
         let fingerprint = Fingerprint::of_text(
             spec,
             engine.output(),
@@ -184,8 +181,8 @@ impl TextEmbedder {
 
     /// A result for each of `texts`, with a named prompt of the model before each, on this thread.
     ///
-    /// Some hundred tokens at a time read the model's weights together, which for short texts saves more than half
-    /// of the time. No vector changes by that: each is what [`embed`](Self::embed) gives, bit for bit.
+    /// Some hundred tokens at a time read the model's weights together, which is most of the time that short texts
+    /// take. No vector changes by that: each is what [`embed`](Self::embed) gives, bit for bit.
     pub fn embed_each<T: AsRef<str>>(
         &self,
         prompt: Option<&str>,

@@ -48,6 +48,7 @@ mod queue;
 mod request;
 mod served;
 mod stats;
+mod turn;
 mod worker;
 
 use std::fmt;
@@ -56,6 +57,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use futures_util::future::try_join_all;
 use prometheus_client::registry::Registry;
 
 pub use info::ModelInfo;
@@ -74,6 +76,7 @@ use metrics::Metrics;
 use model::{Input, Loaded};
 use models::Models;
 use queue::Queue;
+use turn::Turn;
 
 /// Embeddings for many callers at once: see the [module](self).
 ///
@@ -301,19 +304,20 @@ impl EmbeddingService {
         if models.is_empty() {
             return Err(Error::new(ErrorKind::NotFound, "no model is loaded"));
         }
-        for model in models {
-            let key = Key::of_text(model.info.fingerprint, None, "readiness");
-            let timeout = self.inner.config.performance.request_timeout;
-            let probe = |_| model.probe();
-            let ran = self.inner.pipeline.embed(&model, &[key], probe, false, timeout).await;
-            match ran {
-                Ok(_) => {}
-                // Full of work is not broken: its workers are running models right now.
-                Err(e) if e.kind() == ErrorKind::Overloaded => {}
-                Err(e) => return Err(e.context(format_args!("model {:?}", model.info.name))),
-            }
-        }
+        try_join_all(models.iter().map(|model| self.probe(model))).await?;
         Ok(())
+    }
+
+    async fn probe(&self, model: &Arc<Loaded>) -> Result<()> {
+        let key = Key::of_text(model.info.fingerprint, None, "readiness");
+        let timeout = self.inner.config.performance.request_timeout;
+        let probe = |_| model.probe();
+        match self.inner.pipeline.embed(model, &[key], probe, false, timeout).await {
+            Ok(_) => Ok(()),
+            // Full of work is not broken: its workers are running models right now.
+            Err(e) if e.kind() == ErrorKind::Overloaded => Ok(()),
+            Err(e) => Err(e.context(format_args!("model {:?}", model.info.name))),
+        }
     }
 
     /// All metrics in the text format of Prometheus (OpenMetrics), without the line `# EOF` that ends it, so that a
@@ -378,20 +382,20 @@ impl EmbeddingService {
     }
 
     /// The vectors of inputs, for a request.
-    async fn serve(
-        &self,
+    async fn serve<'a>(
+        &'a self,
         model: &Arc<Loaded>,
         keys: &[Key],
         input: impl Fn(usize) -> Input,
-        cached: bool,
-        timeout: Option<Duration>,
+        (cached, timeout): (bool, Option<Duration>),
+        turn: &Turn<'a>,
     ) -> Result<Vec<Served>> {
         self.check_open()?;
         let pipeline = &self.inner.pipeline;
         if cached && let Some(served) = pipeline.remembered(keys) {
             return Ok(served);
         }
-        let _busy = self.inner.enter()?;
+        turn.take(&self.inner)?;
         let most = self.inner.config.performance.request_timeout;
         let timeout = timeout.map_or(most, |timeout| timeout.min(most));
         pipeline.embed(model, keys, input, cached, timeout).await
@@ -399,18 +403,6 @@ impl EmbeddingService {
 }
 
 impl Inner {
-    /// Counts a request as worked on, unless too many are.
-    fn enter(&self) -> Result<Busy<'_>> {
-        let most = self.config.performance.max_concurrent_requests;
-        let before = self.busy.fetch_add(1, Ordering::AcqRel);
-        let busy = Busy(&self.busy);
-        if before >= most {
-            let detail = format!("{most} requests are worked on already");
-            return Err(queue::overloaded(&detail, self.pipeline.queue.expected_delay()));
-        }
-        Ok(busy)
-    }
-
     /// Ends all threads; how many inputs were given up.
     fn stop(&self) -> usize {
         self.open.store(false, Ordering::Release);
@@ -432,15 +424,6 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// A request that is worked on.
-struct Busy<'a>(&'a AtomicUsize);
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use tokio::task::AbortHandle;
 
+use super::turn::Turn;
 use super::{EmbeddingService, flight};
 use crate::config::Config;
 use crate::{Error, ErrorKind, ImageFetcher, Result};
@@ -29,7 +30,8 @@ impl EmbeddingService {
                 "images by address are not allowed here (image_embedding.urls)",
             ));
         };
-        let _busy = self.inner.enter()?;
+        let turn = Turn::default();
+        turn.take(&self.inner)?;
         let url = url.to_owned();
         let fetch = self.inner.io.handle().spawn(async move { fetcher.fetch(&url).await });
         // A caller who goes away takes the fetch along.

@@ -7,6 +7,7 @@ use isovec_core::HashedBytes;
 
 use super::metrics::Operation;
 use super::model::{Input, Loaded};
+use super::turn::Turn;
 use super::{EmbeddingService, ServedFused, ServedImage, ServedText};
 use crate::cache::Key;
 use crate::{ModelKind, Result};
@@ -92,7 +93,7 @@ impl<'a> Request<'a> {
 
     /// As [`embed_text`](Self::embed_text), to be awaited.
     pub async fn embed_text_async(&self, text: &str) -> Result<ServedText> {
-        self.counted(Operation::Text, self.text(text)).await
+        self.counted(Operation::Text, self.text(text, &Turn::default())).await
     }
 
     /// The vectors of `texts`, in their order.
@@ -103,7 +104,7 @@ impl<'a> Request<'a> {
     /// As [`embed_texts`](Self::embed_texts), to be awaited.
     pub async fn embed_texts_async<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<ServedText>> {
         let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
-        self.counted(Operation::Text, self.texts(&texts)).await
+        self.counted(Operation::Text, self.texts(&texts, &Turn::default())).await
     }
 
     /// The vector of an image file's bytes.
@@ -113,7 +114,7 @@ impl<'a> Request<'a> {
 
     /// As [`embed_image_bytes`](Self::embed_image_bytes), to be awaited.
     pub async fn embed_image_bytes_async(&self, file: &[u8]) -> Result<ServedImage> {
-        self.counted(Operation::Image, self.image(self.model, file)).await
+        self.counted(Operation::Image, self.image(self.model, file, &Turn::default())).await
     }
 
     /// The vectors of image files' bytes, in their order.
@@ -127,7 +128,7 @@ impl<'a> Request<'a> {
         files: &[T],
     ) -> Result<Vec<ServedImage>> {
         let files: Vec<&[u8]> = files.iter().map(AsRef::as_ref).collect();
-        self.counted(Operation::Image, self.images(self.model, &files)).await
+        self.counted(Operation::Image, self.images(self.model, &files, &Turn::default())).await
     }
 
     /// The vector of the image at a public address: that of the bytes it serves now.
@@ -146,7 +147,7 @@ impl<'a> Request<'a> {
     pub async fn embed_image_url_async(&self, url: &str) -> Result<ServedImage> {
         let embed = async {
             let file = self.service.fetch(url).await?;
-            self.image(self.model, &file).await
+            self.image(self.model, &file, &Turn::default()).await
         };
         self.counted(Operation::Image, embed).await
     }
@@ -195,12 +196,12 @@ impl<'a> Request<'a> {
         result
     }
 
-    async fn text(&self, text: &str) -> Result<ServedText> {
-        let mut served = self.texts(&[text]).await?;
+    async fn text(&self, text: &str, turn: &Turn<'a>) -> Result<ServedText> {
+        let mut served = self.texts(&[text], turn).await?;
         served.pop().ok_or_else(super::flight::lost)
     }
 
-    async fn texts(&self, texts: &[&str]) -> Result<Vec<ServedText>> {
+    async fn texts(&self, texts: &[&str], turn: &Turn<'a>) -> Result<Vec<ServedText>> {
         let model = self.service.model(self.model, ModelKind::Text)?;
         let fingerprint = model.info.fingerprint;
         let prefix = self.prompt.map(|name| model.info.spec.prompt(name)).transpose()?;
@@ -209,17 +210,27 @@ impl<'a> Request<'a> {
         let prompt: Option<Arc<str>> = self.prompt.map(Into::into);
         let input =
             |index: usize| Input::Text { text: texts[index].into(), prompt: prompt.clone() };
-        let served = self.serve(&model, &keys, input).await?;
+        let served = self.serve(&model, &keys, input, turn).await?;
         let give = |(entry, source)| ServedText::new(entry, source, fingerprint);
         Ok(served.into_iter().map(give).collect())
     }
 
-    async fn image(&self, model: Option<&str>, file: &[u8]) -> Result<ServedImage> {
-        let mut served = self.images(model, &[file]).await?;
+    async fn image(
+        &self,
+        model: Option<&str>,
+        file: &[u8],
+        turn: &Turn<'a>,
+    ) -> Result<ServedImage> {
+        let mut served = self.images(model, &[file], turn).await?;
         served.pop().ok_or_else(super::flight::lost)
     }
 
-    async fn images(&self, model: Option<&str>, files: &[&[u8]]) -> Result<Vec<ServedImage>> {
+    async fn images(
+        &self,
+        model: Option<&str>,
+        files: &[&[u8]],
+        turn: &Turn<'a>,
+    ) -> Result<Vec<ServedImage>> {
         let model = self.service.model(model, ModelKind::Image)?;
         let fingerprint = model.info.fingerprint;
         let hashed: Vec<HashedBytes<'_>> =
@@ -227,7 +238,7 @@ impl<'a> Request<'a> {
         let keys: Vec<Key> =
             hashed.iter().map(|file| Key::of_image(fingerprint, file.sha256())).collect();
         let input = |index: usize| Input::Image(files[index].into());
-        let served = self.serve(&model, &keys, input).await?;
+        let served = self.serve(&model, &keys, input, turn).await?;
         let give = |((entry, source), file): ((_, _), &HashedBytes<'_>)| {
             ServedImage::new(entry, source, fingerprint, file)
         };
@@ -239,15 +250,16 @@ impl<'a> Request<'a> {
         let text_dims = dims(self.model, ModelKind::Text)?;
         let image_dims = dims(self.image_model, ModelKind::Image)?;
         let fusion = self.service.fusion(text_dims, image_dims)?;
+        let turn = Turn::default();
         let of_text = async {
             match text {
-                Some(text) => self.text(text).await.map(Some),
+                Some(text) => self.text(text, &turn).await.map(Some),
                 None => Ok(None),
             }
         };
         let of_image = async {
             match image {
-                Some(image) => self.image(self.image_model, image).await.map(Some),
+                Some(image) => self.image(self.image_model, image, &turn).await.map(Some),
                 None => Ok(None),
             }
         };
@@ -263,7 +275,8 @@ impl<'a> Request<'a> {
         model: &Arc<Loaded>,
         keys: &[Key],
         input: impl Fn(usize) -> Input,
+        turn: &Turn<'a>,
     ) -> Result<Vec<super::embed::Served>> {
-        self.service.serve(model, keys, input, self.cache, self.timeout).await
+        self.service.serve(model, keys, input, (self.cache, self.timeout), turn).await
     }
 }
