@@ -11,7 +11,10 @@ use crate::product::{Operands, Product};
 use crate::simd::Integers;
 
 /// The most inputs of a product: more could add up to more than 32 bits.
-pub(crate) const MOST_INPUTS: usize = i32::MAX as usize / (255 * 127);
+pub(crate) const MOST_INPUTS: usize = i32::MAX as usize / (255 * 128);
+
+/// A number whose last bit has the value 1, so that adding it rounds to an integer, in its lowest bits.
+const ROUND: f32 = 12_582_912.0;
 
 /// What the integers of a row stand for: `scale * (a - zero_point)`.
 #[derive(Clone, Copy)]
@@ -55,16 +58,21 @@ impl Quantized {
         for scale in largest.iter_mut() {
             *scale = if *scale == 0.0 { 1.0 } else { *scale / 127.0 };
         }
-        let (scales_of, sums_of) = (scales.as_slice(), sums.integers_mut());
-        let bytes = panels.bytes_mut();
-        for (k, row) in weights.chunks_exact(outputs).enumerate() {
-            for (column, (x, scale)) in row.iter().zip(scales_of).enumerate() {
-                let panel = column / loops.width * loops.width * steps * group;
-                let place = (k / group * loops.width + column % loops.width) * group + k % group;
-                // A cast rounds nothing, keeps what is too large at the bound, and makes NaN zero.
-                let weight = (x / scale).round() as i8;
-                bytes[panel + place] = weight.max(-127).cast_unsigned();
-                sums_of[column] += i32::from(weight.max(-127));
+        let panel_len = loops.width * steps * group;
+        let panels_of = panels.bytes_mut().chunks_exact_mut(panel_len).take(columns / loops.width);
+        let of_columns = scales.as_slice().chunks_exact(loops.width);
+        let sums_of = sums.integers_mut().chunks_exact_mut(loops.width);
+        for (i, ((panel, scales), sums)) in panels_of.zip(of_columns).zip(sums_of).enumerate() {
+            for (k, row) in weights.chunks_exact(outputs).enumerate() {
+                let row = &row[i * loops.width..outputs.min((i + 1) * loops.width)];
+                let places = panel[k / group * loops.width * group..].chunks_exact_mut(group);
+                for (((x, scale), sum), place) in row.iter().zip(scales).zip(&mut *sums).zip(places)
+                {
+                    // A cast keeps what is too large at the bound, and makes NaN zero.
+                    let weight = (x / scale + ROUND - ROUND) as i8;
+                    place[k % group] = weight.cast_unsigned();
+                    *sum += i32::from(weight);
+                }
             }
         }
         Quantized { loops, inputs, panels, scales, sums }
@@ -191,8 +199,6 @@ impl<S: Integers> Operands<S> for Bytes {
 /// That of [`Simd`]. There is room for `n` integers, rounded up to full registers.
 #[inline(always)]
 pub(crate) unsafe fn quantize<S: Integers>(row: *const f32, n: usize, to: *mut u8) -> RowScale {
-    // A number whose last bit has the value 1, so that adding it rounds to an integer, in its lowest bits.
-    const ROUND: f32 = 12_582_912.0;
     const SMALLEST: f32 = 1e-30;
     let whole = n - n % S::LANES;
     // SAFETY: inside of what the caller promises.
@@ -324,7 +330,7 @@ mod tests {
                             .map(|(k, a)| {
                                 let weight = weights[k * outputs + j] / column_scale;
                                 (i64::from(*a) - i64::from(scale.zero_point))
-                                    * weight.round() as i64
+                                    * weight.round_ties_even() as i64
                             })
                             .sum();
                         let expected =
