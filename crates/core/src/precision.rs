@@ -22,9 +22,10 @@ pub enum Precision {
     /// Numbers of 32 bits: the reference's vectors.
     #[default]
     Fp32,
-    /// Integers of eight bits: several times as fast, a quarter of the memory, and vectors that are close to those of
-    /// the reference (README has the figures). Weights have a scale for each output of a product, and each token has
-    /// a range of its own, so that a vector still does not depend on its neighbours.
+    /// Integers of eight bits: faster, most of all on processors with VNNI, and vectors that are close to those of the
+    /// reference (README has the figures). Weights have a scale for each output of a product, and each token has a
+    /// range of its own, so that a vector still does not depend on its neighbours. Only for models whose encoder is
+    /// [recognised](crate::Execution::fused_blocks).
     ///
     /// Weights are rounded as the model is loaded, from whatever precision its file has. Sums are exact, but what goes
     /// into them was rounded after operations in `f32`, whose last digits differ from one instruction set to
