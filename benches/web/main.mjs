@@ -58,7 +58,7 @@ const MODELS = [
     precision: "int8",
     agree: 0.95,
   },
-  { id: "int8", title: "variant int8, computed in fp32", kind: "text", spec: "all-MiniLM-L6-v2", agree: 0.9999 },
+  { id: "int8", title: "variant int8", kind: "text", spec: "all-MiniLM-L6-v2", agree: 0.9999 },
   {
     id: "clip",
     title: "CLIP",
