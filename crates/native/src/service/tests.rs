@@ -292,11 +292,21 @@ fn a_panic_and_an_error_end_their_job_only() {
         assert_eq!(error.kind(), ErrorKind::NonFinite);
         service.embed_text(&format!("fine {round}"), "m").unwrap();
     }
+    // Those that ran together with one that panics have their vectors all the same.
+    let error = service.embed_texts(&["before", "panic", "behind"], "m").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::EnginePanic);
+    let fingerprint = service.models()[0].fingerprint;
+    for text in ["before", "behind"] {
+        let key = [Key::of_text(fingerprint, None, text)];
+        eventually("computed", || service.inner.pipeline.remembered(&key).is_some());
+    }
     let workers = service.inner.workers.lock().unwrap();
     assert_eq!(workers.iter().filter(|worker| !worker.is_finished()).count(), 1);
     let mut metrics = String::new();
     service.encode_metrics(&mut metrics);
-    assert!(metrics.contains("isovec_worker_panics_total 3\n"), "{metrics}");
+    assert!(metrics.contains("isovec_worker_panics_total 4\n"), "{metrics}");
+    // Four inputs, three of each further round, where one was cached, and three: who runs again has not waited again.
+    assert!(metrics.contains("isovec_queue_wait_seconds_count 13\n"), "{metrics}");
 }
 
 #[test]

@@ -48,20 +48,23 @@ fn run(mut batch: Batch, queue: &Queue, metrics: &Metrics) {
             estimate += job.estimate;
             group.push(job);
         }
+        group.retain(|job| is_wanted(job, metrics));
         run_group(group, metrics);
         queue.worked(estimate);
     }
     queue.done(&batch);
 }
 
-/// Runs jobs of one model together, but for those that nobody waits for any more.
-fn run_group(mut jobs: Vec<Job>, metrics: &Metrics) {
-    jobs.retain(|job| {
-        metrics.queue_wait(job.queued.elapsed());
-        let abandoned = job.landing.is_abandoned();
-        metrics.abandoned.inc_by(abandoned.into());
-        !abandoned
-    });
+/// Whether anybody still waits for a job whose turn it is.
+fn is_wanted(job: &Job, metrics: &Metrics) -> bool {
+    metrics.queue_wait(job.queued.elapsed());
+    let abandoned = job.landing.is_abandoned();
+    metrics.abandoned.inc_by(abandoned.into());
+    !abandoned
+}
+
+/// Runs jobs of one model together.
+fn run_group(jobs: Vec<Job>, metrics: &Metrics) {
     let Some(model) = jobs.first().map(|job| Arc::clone(&job.model)) else { return };
     let inputs: Vec<_> = jobs.iter().map(|job| &job.input).collect();
     let start = Instant::now();
