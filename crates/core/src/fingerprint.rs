@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
+use crate::hashed::hex;
 use crate::image::Preprocessing;
-use crate::manifest::{ModelSpec, hex};
+use crate::manifest::ModelSpec;
 use crate::{Error, ErrorKind, Precision, Result};
 
 /// The sha256 over a model's file hashes and every setting that changes a vector.

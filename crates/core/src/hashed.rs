@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
-use crate::manifest::{hex, is_sha256};
 use crate::{Error, ErrorKind, Result};
 
 /// The bytes of a file together with their sha256, computed once.
@@ -70,4 +69,19 @@ impl From<Vec<u8>> for HashedBytes<'static> {
     fn from(bytes: Vec<u8>) -> Self {
         HashedBytes { sha256: hex(&Sha256::digest(&bytes)), bytes: Cow::Owned(bytes) }
     }
+}
+
+/// Whether `text` is a sha256 as manifests write it.
+pub(crate) fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
 }

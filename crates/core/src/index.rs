@@ -7,7 +7,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::manifest::{hex, is_plain_name, is_sha256};
+use crate::hashed::{hex, is_sha256};
+use crate::manifest::is_plain_name;
 use crate::tensor_file::MAX_HEADER_BYTES;
 use crate::vector::{Hit, top_k};
 use crate::{Error, ErrorKind, Fingerprint, ModelKind, ModelSpec, Precision, Result, limits};

@@ -14,7 +14,8 @@ use crate::{Error, ErrorKind, Precision, Result};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kernels {
-    /// The fastest that the machine has: on x86-64 and in WebAssembly the best of ours, elsewhere tract's.
+    /// The fastest that the machine has: on x86-64 and in WebAssembly the best of ours, elsewhere tract's, which have
+    /// no [`Int8`](Precision::Int8): for that, ours.
     #[default]
     Best,
     /// Those of tract: the graph is run as it is, operator by operator.

@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hashed::is_sha256;
 use crate::image::Preprocessing;
 use crate::{Error, ErrorKind, Result, limits};
 
@@ -461,21 +462,6 @@ impl FileSpec {
         }
         Ok(())
     }
-}
-
-/// Whether `text` is a sha256 as manifests write it.
-pub(crate) fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 fn is_zero(n: &usize) -> bool {

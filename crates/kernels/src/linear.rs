@@ -39,13 +39,14 @@ impl Linear {
                 "{name} has {weight} weights and a bias of {bias} numbers for {inputs} inputs and {outputs} outputs"
             )));
         }
-        let width = width(isa, precision).ok_or_else(|| BlockError::no(isa))?;
-        let packed = match precision {
+        let unavailable = || BlockError::no(isa);
+        let (width, packed) = match precision {
             Precision::Fp32 => {
-                let loops = isa.loops().ok_or_else(|| BlockError::no(isa))?;
+                let loops = isa.loops().ok_or_else(unavailable)?;
+                let width = loops.wide;
                 let mut panels = Aligned::zeros(outputs.next_multiple_of(width) * inputs);
                 pack(weights.weight, outputs, outputs, width, panels.as_mut_slice());
-                Weights::Fp32 { loops, panels }
+                (width, Weights::Fp32 { loops, panels })
             }
             Precision::Int8 => {
                 if inputs > MOST_INPUTS {
@@ -53,8 +54,8 @@ impl Linear {
                         "{name} has {inputs} inputs, over the {MOST_INPUTS} that int8 can add up"
                     )));
                 }
-                let loops = isa.int_loops().ok_or_else(|| BlockError::no(isa))?;
-                Weights::Int8(Quantized::new(loops, weights.weight, outputs))
+                let loops = isa.int_loops().ok_or_else(unavailable)?;
+                (loops.width, Weights::Int8(Quantized::new(loops, weights.weight, outputs)))
             }
         };
         let mut bias = Aligned::zeros(outputs.next_multiple_of(width));

@@ -5,6 +5,9 @@
 
 use crate::simd::Simd;
 
+/// A number whose last bit has the value 1, so that adding it rounds to an integer, in its lowest bits.
+pub(crate) const ROUND: f32 = 12_582_912.0;
+
 /// What comes after the first of an encoder's two products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Activation {
@@ -23,8 +26,6 @@ pub enum Activation {
 /// That of [`Simd`].
 #[inline(always)]
 pub(crate) unsafe fn exp<S: Simd>(x: S::Vector) -> S::Vector {
-    // A number whose last bit has the value 1, so that adding it rounds to an integer, in its lowest bits.
-    const ROUND: f32 = 12_582_912.0;
     const COEFFICIENTS: [f32; 5] =
         [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1];
     // SAFETY: as the caller promises.

@@ -5,16 +5,13 @@
 //! `sum((a - zero_point) * b)` is `sum(a * b) - zero_point * sum(b)`, of which the last sum is known beforehand.
 
 use crate::isa::IntLoops;
-use crate::math::Activation;
+use crate::math::{Activation, ROUND};
 use crate::memory::Aligned;
 use crate::product::{Operands, Product};
 use crate::simd::Integers;
 
 /// The most inputs of a product: more could add up to more than 32 bits.
 pub(crate) const MOST_INPUTS: usize = i32::MAX as usize / (255 * 128);
-
-/// A number whose last bit has the value 1, so that adding it rounds to an integer, in its lowest bits.
-const ROUND: f32 = 12_582_912.0;
 
 /// What the integers of a row stand for: `scale * (a - zero_point)`.
 #[derive(Clone, Copy)]

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::manifest::hex;
+use crate::hashed::hex;
 use crate::vector;
 
 /// The projection of the default sizes, made once.

@@ -84,3 +84,6 @@ pub(super) fn write(index: &SearchIndex) -> Result<Vec<u8>> {
     let items = Tensor { name: "items", shape: vec![items.len()], data: Data::U8(items) };
     INDEX.write(metadata, &[vectors, items])
 }
+
+#[cfg(test)]
+mod tests;
