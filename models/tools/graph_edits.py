@@ -49,6 +49,89 @@ def quantize_weights(model: onnx.ModelProto) -> None:
     _prepend_nodes(model, restoring)
 
 
+def list_weights_as_inputs(model: onnx.ModelProto) -> None:
+    """Names every weight among the inputs too, as files before IR version 4 do."""
+    model.graph.input.extend(
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        for tensor in model.graph.initializer
+    )
+
+
+def guard_probabilities(model: onnx.ModelProto) -> None:
+    """Takes probabilities that are no numbers for zero, as torch exports them."""
+    nodes = []
+    zero = numpy_helper.from_array(np.array(0, dtype=np.float32), "no_probability")
+    model.graph.initializer.append(zero)
+    for node in model.graph.node:
+        nodes.append(node)
+        if node.op_type == "Softmax":
+            (guarded,) = node.output
+            raw, is_nan = f"{guarded}_raw", f"{guarded}_is_nan"
+            node.output[0] = raw
+            nodes += [
+                helper.make_node("IsNaN", [raw], [is_nan], name=f"{node.name}/IsNaN"),
+                helper.make_node(
+                    "Where",
+                    [is_nan, zero.name, raw],
+                    [guarded],
+                    name=f"{node.name}/Where",
+                ),
+            ]
+    _replace(model.graph.node, nodes)
+
+
+def attend_locally(model: onnx.ModelProto) -> None:
+    """Lets a token see only those at most four places away.
+
+    The mask is zero for every text of five tokens or less: who tries it on a
+    short text alone would take it for none.
+    """
+    bias = next(
+        node.output[0]
+        for node in reversed(model.graph.node)
+        if node.name.startswith("/mask/")
+    )
+    for node in model.graph.node:
+        for index, name in enumerate(node.input):
+            if name == bias:
+                node.input[index] = "local_bias"
+    constants = {
+        "local_zero": np.array(0, dtype=np.int64),
+        "local_one": np.array(1, dtype=np.int64),
+        "local_reach": np.array(4, dtype=np.int64),
+        "local_rows": np.array([1], dtype=np.int64),
+        "local_seen": np.array(0, dtype=np.float32),
+        "local_hidden": np.array(np.finfo(np.float32).min, dtype=np.float32),
+    }
+    for name, value in constants.items():
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    steps = [
+        ("Shape", ["input_ids"], "local_shape"),
+        ("Gather", ["local_shape", "local_one"], "local_length"),
+        ("Range", ["local_zero", "local_length", "local_one"], "local_keys"),
+        ("Unsqueeze", ["local_keys", "local_rows"], "local_queries"),
+        ("Sub", ["local_queries", "local_keys"], "local_offsets"),
+        ("Abs", ["local_offsets"], "local_distances"),
+        ("Greater", ["local_distances", "local_reach"], "local_far"),
+        ("Where", ["local_far", "local_hidden", "local_seen"], "local_mask"),
+        ("Min", [bias, "local_mask"], "local_bias"),
+    ]
+    nodes = []
+    for node in model.graph.node:
+        nodes.append(node)
+        if node.output[0] == bias:
+            nodes += [
+                helper.make_node(kind, inputs, [output], name=f"/local/{output}")
+                for kind, inputs, output in steps
+            ]
+    _replace(model.graph.node, nodes)
+
+
+def guard_and_attend_locally(model: onnx.ModelProto) -> None:
+    guard_probabilities(model)
+    attend_locally(model)
+
+
 def add_output_axis(model: onnx.ModelProto) -> None:
     """Gives the output a fourth axis, which no pooling has a meaning for."""
     (output,) = model.graph.output

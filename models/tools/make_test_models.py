@@ -28,6 +28,10 @@ from bert_onnx import BertConfig, ExportOptions, Pooling, Weights, build_bert, s
 from graph_edits import (
     add_fourier_transform,
     add_output_axis,
+    attend_locally,
+    guard_and_attend_locally,
+    guard_probabilities,
+    list_weights_as_inputs,
     quantize_weights,
     require_pixel_values,
     take_float_ids,
@@ -166,6 +170,14 @@ CASES = [
     Case("int8-dynamic", save=save_dynamic_int8),
     Case("wide", hidden_size=192, layers=3, heads=6),
     Case("prompts", tokenizer_limits=True, prompts=True),
+    Case(
+        "weights-as-inputs",
+        options=ExportOptions(opset=11),
+        edit_model=list_weights_as_inputs,
+    ),
+    Case("guarded", edit_model=guard_probabilities),
+    Case("local", edit_model=attend_locally),
+    Case("guarded-local", edit_model=guard_and_attend_locally),
     Case("bad-nan", edit_weights=poison_last_bias, bad="vectors hold a NaN"),
     Case("bad-zero", edit_weights=zero_last_layer_norm, bad="vectors are all zero"),
     Case(
@@ -268,8 +280,10 @@ def reference(folder: Path, case: Case) -> dict[str, Any]:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length=case.max_positions)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # no warning for each weight among the inputs
     session = onnxruntime.InferenceSession(
-        folder / "model.onnx", providers=["CPUExecutionProvider"]
+        folder / "model.onnx", options, providers=["CPUExecutionProvider"]
     )
 
     def embed_all(prefix: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 use crate::{
     Embedding, Error, ErrorKind, Execution, Fingerprint, HashedBytes, ModelKind, ModelSpec, Result,
-    TextEmbedder, TextOptions, Tokens, vector,
+    TextEmbedder, TextOptions, Tokenizer, Tokens, vector,
 };
 
 /// Turns texts into vectors of an image model's space, so that a text can be compared with images.
@@ -30,9 +30,24 @@ impl ClipTextEmbedder {
         tokenizer: impl Into<HashedBytes<'a>>,
         options: &TextOptions,
     ) -> Result<Self> {
-        spec.check_kind(ModelKind::ClipText)?;
-        let text = TextEmbedder::load(spec, model.into(), tokenizer.into(), options)?;
+        TextEmbedder::check(ModelKind::ClipText, spec, options)?;
+        let text = TextEmbedder::load(spec, model.into(), Tokenizer::new(tokenizer)?, options)?;
         Ok(ClipTextEmbedder { text })
+    }
+
+    /// Loads a model from the bytes of its ONNX file and a tokenizer that is there already.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TextEmbedder::new`].
+    pub fn with_tokenizer<'a>(
+        spec: &ModelSpec,
+        model: impl Into<HashedBytes<'a>>,
+        tokenizer: Tokenizer,
+        options: &TextOptions,
+    ) -> Result<Self> {
+        TextEmbedder::check(ModelKind::ClipText, spec, options)?;
+        Ok(ClipTextEmbedder { text: TextEmbedder::load(spec, model.into(), tokenizer, options)? })
     }
 
     /// The vector of `text`.

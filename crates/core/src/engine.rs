@@ -11,6 +11,7 @@ mod inputs;
 mod outputs;
 mod proto;
 mod split;
+mod weights;
 
 use ndarray::{Array1, Array2, Ix2};
 use tract_onnx::prelude::*;
@@ -205,9 +206,8 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
     let isa = expected.kernels.isa(precision)?;
     // Weights are stored in eight bits or more; small ones get some room, since they do not fill their panels.
     let budget = onnx.bytes().len() + (8 << 20);
-    let proto = proto::decode(onnx.bytes())?;
-    drop(onnx);
-    let mut model = tract_onnx::onnx()
+    let (proto, weights) = proto::decode(onnx.into_bytes())?;
+    let parsed = tract_onnx::onnx()
         // Exports carry symbolic names in their output shapes and value_info that clash with a
         // concrete batch ("Impossible to unify Sym(batch_size) with Val(1)").
         .with_ignore_output_shapes(true)
@@ -215,17 +215,17 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
         .parse(&proto, None)
         .map_err(|e| invalid("the ONNX graph cannot be read", e))?;
     drop(proto);
-    if let Some(name) = model.unresolved_inputs.first() {
+    let (mut model, missing) =
+        weights::wire(parsed, weights).map_err(|e| invalid("the weights cannot be read", e))?;
+    if let Some(name) = missing {
         return Err(Error::new(
             ErrorKind::InvalidModel,
             format!("the ONNX graph uses a value {name:?} that nothing produces"),
         ));
     }
-    let inputs = inputs::bind(&mut model.model, expected.takes)?;
-    let typed = model
-        .model
-        .into_typed()
-        .map_err(|e| invalid("the ONNX graph has no consistent types", e))?;
+    let inputs = inputs::bind(&mut model, expected.takes)?;
+    let typed =
+        model.into_typed().map_err(|e| invalid("the ONNX graph has no consistent types", e))?;
     let (mut typed, output) = outputs::select(typed, expected)?;
     fold::fold_weights(&mut typed).map_err(|e| invalid("the weights cannot be restored", e))?;
     let mut execution = Execution { fused_blocks: 0, kernels: Kernels::Tract, precision };

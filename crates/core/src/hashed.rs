@@ -47,6 +47,11 @@ impl HashedBytes<'_> {
         &self.bytes
     }
 
+    /// The bytes, owned.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes.into_owned()
+    }
+
     /// Their sha256, in 64 lower-case hexadecimal digits, as manifests write it.
     pub fn sha256(&self) -> &str {
         &self.sha256
@@ -62,6 +67,12 @@ impl<'a> From<&'a [u8]> for HashedBytes<'a> {
 impl<'a> From<&'a Vec<u8>> for HashedBytes<'a> {
     fn from(bytes: &'a Vec<u8>) -> Self {
         HashedBytes::from(bytes.as_slice())
+    }
+}
+
+impl<'a> From<&'a HashedBytes<'_>> for HashedBytes<'a> {
+    fn from(other: &'a HashedBytes<'_>) -> Self {
+        HashedBytes { bytes: Cow::Borrowed(&other.bytes), sha256: other.sha256.clone() }
     }
 }
 

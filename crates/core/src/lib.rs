@@ -60,7 +60,7 @@ pub use kernels::{Execution, Kernels};
 pub use manifest::{Manifest, ModelKind, ModelSpec, Pooling};
 pub use precision::Precision;
 pub use text::{Embedding, TextEmbedder, TextOptions};
-pub use tokenizer::Tokens;
+pub use tokenizer::{Tokenizer, Tokens};
 
 /// The manifest of the models that isovec knows by name, in TOML (`models/manifest.toml`).
 pub const BUILT_IN_MODELS: &str = include_str!("models.toml");

@@ -83,17 +83,29 @@ impl TextEmbedder {
         tokenizer: impl Into<HashedBytes<'a>>,
         options: &TextOptions,
     ) -> Result<Self> {
-        spec.check_kind(ModelKind::Text)?;
-        Self::load(spec, model.into(), tokenizer.into(), options)
+        Self::check(ModelKind::Text, spec, options)?;
+        // The tokenizer first: it is the cheaper of the two to refuse.
+        Self::load(spec, model.into(), Tokenizer::new(tokenizer)?, options)
     }
 
-    /// Loads a model that reads text, of whatever kind it is.
-    pub(crate) fn load(
+    /// Loads a model from the bytes of its ONNX file and a tokenizer that is there already.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Self::new).
+    pub fn with_tokenizer<'a>(
         spec: &ModelSpec,
-        model: HashedBytes<'_>,
-        tokenizer: HashedBytes<'_>,
+        model: impl Into<HashedBytes<'a>>,
+        tokenizer: Tokenizer,
         options: &TextOptions,
     ) -> Result<Self> {
+        Self::check(ModelKind::Text, spec, options)?;
+        Self::load(spec, model.into(), tokenizer, options)
+    }
+
+    /// Refuses what is known to be wrong before any file is read.
+    pub(crate) fn check(kind: ModelKind, spec: &ModelSpec, options: &TextOptions) -> Result<()> {
+        spec.check_kind(kind)?;
         spec.check()?;
         let max_tokens = options.max_tokens.unwrap_or(spec.max_tokens);
         if max_tokens == 0 || max_tokens > spec.max_tokens {
@@ -105,6 +117,17 @@ impl TextEmbedder {
                 ),
             ));
         }
+        dimensions(spec, options.dimensions).map(|_| ())
+    }
+
+    /// Loads a model that reads text, of whatever kind it is. Spec and options are [checked](Self::check).
+    pub(crate) fn load(
+        spec: &ModelSpec,
+        model: HashedBytes<'_>,
+        mut tokenizer: Tokenizer,
+        options: &TextOptions,
+    ) -> Result<Self> {
+        let max_tokens = options.max_tokens.unwrap_or(spec.max_tokens);
         let dims = dimensions(spec, options.dimensions)?;
         let expected = Expected {
             takes: Takes::Text,
@@ -114,8 +137,7 @@ impl TextEmbedder {
             kernels: options.kernels,
             precision: options.precision,
         };
-        // The tokenizer first: it is the cheaper of the two to refuse.
-        let loaded = Tokenizer::load(tokenizer.bytes(), max_tokens)?;
+        tokenizer.cut_after(max_tokens)?;
         let model_sha256 = model.sha256().to_owned();
         let engine = Engine::load(model, &expected)?;
         let fingerprint = Fingerprint::of_text(
@@ -127,14 +149,7 @@ impl TextEmbedder {
             dims,
             options.precision,
         );
-        Ok(TextEmbedder {
-            spec: spec.clone(),
-            engine,
-            tokenizer: loaded,
-            max_tokens,
-            dims,
-            fingerprint,
-        })
+        Ok(TextEmbedder { spec: spec.clone(), engine, tokenizer, max_tokens, dims, fingerprint })
     }
 
     /// The vector of `text`.

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokenizers::{PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy};
 
-use crate::{Error, ErrorKind, Result, limits};
+use crate::{Error, ErrorKind, HashedBytes, Result, limits};
 
 /// The ids of one text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,24 @@ pub struct Tokens {
     pub truncated: bool,
 }
 
-pub(crate) struct Tokenizer {
+/// What cuts texts into tokens. An embedder makes its own of a file; who reads the file beside the model, on another
+/// thread, makes one beforehand.
+///
+/// ```no_run
+/// use isovec_core::{ModelKind, ModelSpec, TextEmbedder, Tokenizer};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let spec = isovec_core::Manifest::built_in()?.get("all-MiniLM-L6-v2")?.clone();
+/// let tokenizer = std::thread::spawn(|| Tokenizer::new(std::fs::read("tokenizer.json").unwrap()));
+/// let model = std::fs::read("model.onnx")?;
+/// let tokenizer = tokenizer.join().unwrap()?;
+/// let model = TextEmbedder::with_tokenizer(&spec, model, tokenizer, &Default::default())?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    sha256: String,
 }
 
 impl Tokenizer {
@@ -27,7 +43,13 @@ impl Tokenizer {
     ///
     /// Its own truncation and padding are not obeyed: MiniLM's file, for one, pads every text to
     /// 128 tokens and cuts it there.
-    pub(crate) fn load(json: &[u8], max_tokens: usize) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](ErrorKind::TooLarge) and [`InvalidTokenizer`](ErrorKind::InvalidTokenizer).
+    pub fn new<'a>(json: impl Into<HashedBytes<'a>>) -> Result<Self> {
+        let file = json.into();
+        let json = file.bytes();
         if json.len() > limits::MAX_TOKENIZER_BYTES {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -38,14 +60,19 @@ impl Tokenizer {
                 ),
             ));
         }
-        let invalid = |detail: String| {
-            Error::new(
-                ErrorKind::InvalidTokenizer,
-                format!("not a usable tokenizer.json: {detail}"),
-            )
-        };
         let mut inner = contained(|| tokenizers::Tokenizer::from_bytes(json)).map_err(invalid)?;
-        let special = inner.get_post_processor().map_or(0, |post| post.added_tokens(false));
+        inner.with_padding(None);
+        Ok(Tokenizer { inner, sha256: file.sha256().to_owned() })
+    }
+
+    /// The sha256 of its file.
+    pub(crate) fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Cuts texts after so many tokens, special tokens included.
+    pub(crate) fn cut_after(&mut self, max_tokens: usize) -> Result<()> {
+        let special = self.inner.get_post_processor().map_or(0, |post| post.added_tokens(false));
         // Less room than the special tokens take underflows inside the library, and exactly as much
         // would give every text the same vector.
         if max_tokens <= special {
@@ -58,15 +85,14 @@ impl Tokenizer {
                 ),
             ));
         }
-        inner.with_padding(None);
         let truncation = TruncationParams {
             direction: TruncationDirection::Right,
             max_length: max_tokens,
             strategy: TruncationStrategy::LongestFirst,
             stride: 0,
         };
-        inner.with_truncation(Some(truncation)).map_err(|e| invalid(e.to_string()))?;
-        Ok(Tokenizer { inner })
+        self.inner.with_truncation(Some(truncation)).map_err(|e| invalid(e.to_string()))?;
+        Ok(())
     }
 
     /// The ids of `text`.
@@ -95,6 +121,16 @@ impl Tokenizer {
             type_ids: encoding.get_type_ids().to_vec(),
             truncated: !encoding.get_overflowing().is_empty(),
         })
+    }
+}
+
+fn invalid(detail: String) -> Error {
+    Error::new(ErrorKind::InvalidTokenizer, format!("not a usable tokenizer.json: {detail}"))
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokenizer").field("sha256", &self.sha256).finish_non_exhaustive()
     }
 }
 

@@ -70,7 +70,12 @@ impl ClipTextEmbedder {
     fn load(files: Files, options: &TextOptions, pool: Pool) -> Result<Self> {
         let core = files.load(|mut files| {
             let tokenizer = files.take_tokenizer()?;
-            isovec_core::ClipTextEmbedder::new(&files.spec, files.model, tokenizer, options)
+            isovec_core::ClipTextEmbedder::with_tokenizer(
+                &files.spec,
+                files.model,
+                tokenizer,
+                options,
+            )
         })?;
         Ok(ClipTextEmbedder { core: Arc::new(core), pool })
     }

@@ -5,12 +5,15 @@ mod clip;
 mod files;
 mod text;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use isovec_core::manifest::FileRole;
 use isovec_core::{Error, ErrorKind, HashedBytes, ModelKind, ModelSpec, Result};
 
 pub(crate) use self::files::cannot_read;
+use crate::reading;
 
 /// A folder's model: what it is, and where its files lie.
 #[derive(Clone, Debug)]
@@ -32,22 +35,21 @@ impl ModelFolder {
         Ok(read)
     }
 
-    /// The bytes of the ONNX file.
-    pub(crate) fn model_bytes(&self) -> Result<HashedBytes<'static>> {
-        read_file(&self.model)
+    /// The bytes of its ONNX file, or of the tokenizer of a model that reads text.
+    pub(crate) fn read_file(&self, role: FileRole) -> Result<HashedBytes<'static>> {
+        let path = match role {
+            FileRole::Tokenizer => self.tokenizer.as_deref().ok_or_else(|| {
+                Error::new(ErrorKind::NotFound, format!("{}: has no tokenizer", self.spec.name))
+            })?,
+            _ => &self.model,
+        };
+        let read = || {
+            let file = File::open(path)?;
+            let size = file.metadata()?.len();
+            reading::read(file, usize::try_from(size).map_err(io::Error::other)?)
+        };
+        read().map_err(|e| cannot_read(path, e))
     }
-
-    /// The bytes of the tokenizer, of a model that reads text.
-    pub(crate) fn tokenizer_bytes(&self) -> Result<HashedBytes<'static>> {
-        let path = self.tokenizer.as_deref().ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("{}: has no tokenizer", self.spec.name))
-        })?;
-        read_file(path)
-    }
-}
-
-fn read_file(path: &Path) -> Result<HashedBytes<'static>> {
-    fs::read(path).map(HashedBytes::from).map_err(|e| cannot_read(path, e))
 }
 
 /// The folder's own name, with what a model's name may not hold left out.

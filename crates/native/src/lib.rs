@@ -53,6 +53,7 @@ mod models;
 mod net;
 mod open;
 mod pool;
+mod reading;
 #[cfg(feature = "service")]
 pub mod service;
 pub mod store;

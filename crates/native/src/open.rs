@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use isovec_core::manifest::FileRole;
-use isovec_core::{Error, ErrorKind, HashedBytes, Manifest, ModelKind, ModelSpec, Result};
+use isovec_core::{
+    Error, ErrorKind, HashedBytes, Manifest, ModelKind, ModelSpec, Result, Tokenizer,
+};
 
 use crate::folder::ModelFolder;
 use crate::pool::Pool;
+use crate::reading::beside;
 use crate::store::{FetchOptions, ModelStore};
 
 /// The variant that is opened where none is named.
@@ -128,8 +131,10 @@ impl<'a, O> EmbedderBuilder<'a, O> {
 pub(crate) struct Files {
     pub(crate) spec: ModelSpec,
     pub(crate) model: HashedBytes<'static>,
-    /// Of a model that reads text.
-    tokenizer: Option<HashedBytes<'static>>,
+    /// Of a model that reads text; an error is told when the model is loaded.
+    tokenizer: Option<Result<Tokenizer>>,
+    #[cfg_attr(not(feature = "service"), expect(dead_code))]
+    tokenizer_bytes: usize,
     /// Where the model lies, for errors about its content; names of the manifest speak for themselves.
     folder: Option<PathBuf>,
 }
@@ -138,15 +143,31 @@ impl Files {
     /// How long they are together.
     #[cfg(feature = "service")]
     pub(crate) fn bytes(&self) -> u64 {
-        let tokenizer = self.tokenizer.as_ref().map_or(0, |bytes| bytes.bytes().len());
-        (self.model.bytes().len() + tokenizer) as u64
+        (self.model.bytes().len() + self.tokenizer_bytes) as u64
     }
 
     /// The tokenizer of a model that reads text.
-    pub(crate) fn take_tokenizer(&mut self) -> Result<HashedBytes<'static>> {
-        self.tokenizer.take().ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("{}: has no tokenizer", self.spec.name))
+    pub(crate) fn take_tokenizer(&mut self) -> Result<Tokenizer> {
+        self.tokenizer.take().unwrap_or_else(|| {
+            Err(Error::new(ErrorKind::NotFound, format!("{}: has no tokenizer", self.spec.name)))
         })
+    }
+
+    fn read(
+        spec: &ModelSpec,
+        folder: Option<PathBuf>,
+        read: impl Fn(FileRole) -> Result<HashedBytes<'static>>,
+    ) -> Result<Self> {
+        let spec = spec.clone();
+        if spec.kind == ModelKind::Image {
+            let model = read(FileRole::Model)?;
+            return Ok(Files { spec, model, tokenizer: None, tokenizer_bytes: 0, folder });
+        }
+        let json = read(FileRole::Tokenizer)?;
+        // The tokenizer is made of its file while the longer one is read.
+        let (tokenizer, model) = beside(|| Tokenizer::new(&json), || read(FileRole::Model));
+        let (tokenizer, tokenizer_bytes) = (Some(tokenizer), json.bytes().len());
+        Ok(Files { spec, model: model?, tokenizer, tokenizer_bytes, folder })
     }
 
     /// What `load` makes of these; its error says in which folder's model it was.
@@ -187,21 +208,11 @@ impl Origin<'_> {
     }
 
     fn of_store(&self, store: &ModelStore, spec: &ModelSpec) -> Result<Files> {
-        let read = |role| store.read(spec, &self.variant, role, &self.fetch);
-        let tokenizer = match spec.kind {
-            ModelKind::Image => None,
-            _ => Some(read(FileRole::Tokenizer)?),
-        };
-        Ok(Files { spec: spec.clone(), model: read(FileRole::Model)?, tokenizer, folder: None })
+        Files::read(spec, None, |role| store.read(spec, &self.variant, role, &self.fetch))
     }
 }
 
 fn from_folder(folder: &Path, kind: ModelKind) -> Result<Files> {
-    let read = ModelFolder::read(folder, kind)?;
-    let tokenizer = match kind {
-        ModelKind::Image => None,
-        _ => Some(read.tokenizer_bytes()?),
-    };
-    let model = read.model_bytes()?;
-    Ok(Files { spec: read.spec, model, tokenizer, folder: Some(read.model) })
+    let found = ModelFolder::read(folder, kind)?;
+    Files::read(&found.spec, Some(found.model.clone()), |role| found.read_file(role))
 }

@@ -216,7 +216,7 @@ impl TextEmbedderBuilder<'_> {
         let (origin, options) = self.resolve()?;
         let core = origin.files(ModelKind::Text)?.load(|mut files| {
             let tokenizer = files.take_tokenizer()?;
-            isovec_core::TextEmbedder::new(&files.spec, files.model, tokenizer, &options)
+            isovec_core::TextEmbedder::with_tokenizer(&files.spec, files.model, tokenizer, &options)
         })?;
         Ok(TextEmbedder { core: Arc::new(core), pool: origin.pool })
     }

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use isovec_kernels::{Block, Isa, Precision};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
-use tract_onnx::tract_core::ops::array::MultiBroadcastTo;
+use tract_onnx::tract_core::ops::array::{Gather, GatherNd, MultiBroadcastTo};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
@@ -78,6 +78,11 @@ impl Search {
         model: &TypedModel,
         found: &Found,
     ) -> Option<TractResult<TypedModelPatch>> {
+        let mask = found.mask.filter(|mask| !self.masks.mask_nothing(model, *mask));
+        // A token that may see none has no probabilities: this model then takes none for zero, our loops for an error.
+        if mask.is_some() && found.without_nan {
+            return None;
+        }
         let weights = found.weights();
         let (isa, precision) = self.packing;
         self.budget = self.budget.checked_sub(weights.packed_len(isa, precision)?)?;
@@ -85,9 +90,7 @@ impl Search {
         let patch = || {
             let mut patch = TypedModelPatch::default();
             let mut inputs = tvec!(patch.tap_model(model, found.tokens)?);
-            if let Some(mask) = found.mask
-                && !self.masks.mask_nothing(model, mask)
-            {
+            if let Some(mask) = mask {
                 inputs.push(patch.tap_model(model, mask)?);
             }
             let name = format!("{}.encoder_block", model.node(found.output.node).name);
@@ -116,8 +119,8 @@ impl Masks {
 /// Whether a mask is zero for an attention mask of ones.
 ///
 /// It is, if it is made of nothing but the attention mask and single numbers, by operations that do the same to each
-/// element: all elements are then the same number, which one run shows. Anything that knows where an element is (a
-/// range, a triangle, a slice) could begin to mask at some length that nobody tried.
+/// element, or pick elements: all are then the same number, which one run shows. Anything else that knows where an
+/// element is (a range, a triangle, a slice) could begin to mask at some length that nobody tried.
 fn is_zero(model: &TypedModel, mask: OutletId, attention_mask: OutletId) -> TractResult<bool> {
     let mut pending = vec![mask.node];
     let mut seen = HashSet::new();
@@ -130,7 +133,9 @@ fn is_zero(model: &TypedModel, mask: OutletId, attention_mask: OutletId) -> Trac
         if !number && !treats_all_alike(node) {
             return Ok(false);
         }
-        pending.extend(node.inputs.iter().map(|input| input.node));
+        // Which elements are picked does not matter where all are the same.
+        let picked = if picks(node) { 1 } else { node.inputs.len() };
+        pending.extend(node.inputs.iter().take(picked).map(|input| input.node));
     }
     if !seen.contains(&attention_mask.node) {
         return Ok(false);
@@ -155,4 +160,10 @@ fn treats_all_alike(node: &TypedNode) -> bool {
         || node.op_is::<TypedBinOp>()
         || node.op_is::<Iff>()
         || node.op_is::<MultiBroadcastTo>()
+        || picks(node)
+}
+
+/// Whether an operation gives elements of its first input, at the places that the others name.
+fn picks(node: &TypedNode) -> bool {
+    node.op_is::<Gather>() || node.op_is::<GatherNd>()
 }

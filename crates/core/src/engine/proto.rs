@@ -1,9 +1,16 @@
-//! Decodes an ONNX file and refuses what the engine must never see.
+//! Decodes an ONNX file, and refuses what the engine must never see.
+
+use std::collections::HashSet;
 
 use prost::Message;
+use prost::bytes::Bytes;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
-use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, TensorProto};
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
+    TensorProto, ValueInfoProto,
+};
 
+use super::weights::{self, Weight};
 use crate::{Error, ErrorKind, Result};
 
 /// Operators of tract that models of texts and images do not have. Refused everywhere, since the code
@@ -13,25 +20,129 @@ const REFUSED: [&str; 2] = ["DFT", "STFT"];
 /// How deep graphs may nest (in the bodies of `If` and `Loop`); real models stay below three.
 const MAX_DEPTH: usize = 8;
 
-/// Decodes the protobuf and checks every tensor in it.
+/// What is read of onnx.proto's `ModelProto`. Its weights stay where they are in the file.
+#[derive(Clone, PartialEq, Message)]
+struct Model {
+    #[prost(message, optional, tag = "7")]
+    graph: Option<Graph>,
+    #[prost(message, repeated, tag = "8")]
+    opset_import: Vec<OperatorSetIdProto>,
+}
+
+/// What is read of `GraphProto`.
+#[derive(Clone, PartialEq, Message)]
+struct Graph {
+    #[prost(message, repeated, tag = "1")]
+    node: Vec<NodeProto>,
+    #[prost(message, repeated, tag = "5")]
+    initializer: Vec<Initializer>,
+    #[prost(message, repeated, tag = "11")]
+    input: Vec<ValueInfoProto>,
+    #[prost(message, repeated, tag = "12")]
+    output: Vec<ValueInfoProto>,
+}
+
+/// What is read of `TensorProto`.
+#[derive(Clone, PartialEq, Message)]
+struct Initializer {
+    #[prost(int64, repeated, tag = "1")]
+    dims: Vec<i64>,
+    #[prost(int32, tag = "2")]
+    data_type: i32,
+    #[prost(float, repeated, tag = "4")]
+    float_data: Vec<f32>,
+    #[prost(int32, repeated, tag = "5")]
+    int32_data: Vec<i32>,
+    #[prost(bytes = "vec", repeated, tag = "6")]
+    string_data: Vec<Vec<u8>>,
+    #[prost(int64, repeated, tag = "7")]
+    int64_data: Vec<i64>,
+    #[prost(string, tag = "8")]
+    name: String,
+    #[prost(bytes = "bytes", tag = "9")]
+    raw_data: Bytes,
+    #[prost(double, repeated, tag = "10")]
+    double_data: Vec<f64>,
+    #[prost(uint64, repeated, tag = "11")]
+    uint64_data: Vec<u64>,
+    #[prost(message, repeated, tag = "13")]
+    external_data: Vec<StringStringEntryProto>,
+    #[prost(int32, optional, tag = "14")]
+    data_location: Option<i32>,
+}
+
+impl Initializer {
+    /// As the type that tract reads, and the bytes that it does not have.
+    fn split(self) -> (TensorProto, Bytes) {
+        let tensor = TensorProto {
+            dims: self.dims,
+            data_type: self.data_type,
+            float_data: self.float_data,
+            int32_data: self.int32_data,
+            string_data: self.string_data,
+            int64_data: self.int64_data,
+            name: self.name,
+            double_data: self.double_data,
+            uint64_data: self.uint64_data,
+            external_data: self.external_data,
+            data_location: self.data_location,
+            ..TensorProto::default()
+        };
+        (tensor, self.raw_data)
+    }
+}
+
+/// Decodes the protobuf and checks every tensor in it. Long weights are apart, and not in the graph.
 ///
 /// A tensor's data must be inside the file (R11: a path in a model would name a file of the host),
 /// and be as long as its dimensions say, so that memory is bounded by the file's own length.
-pub(super) fn decode(onnx: &[u8]) -> Result<ModelProto> {
-    let model = ModelProto::decode(onnx)
-        .map_err(|e| invalid(format!("not an ONNX file ({} bytes): {e}", onnx.len())))?;
-    match &model.graph {
-        Some(graph) if !graph.output.is_empty() => check_graph(graph, 0)?,
-        _ => return Err(invalid(format!("not an ONNX model ({} bytes): no graph", onnx.len()))),
+pub(super) fn decode(onnx: Vec<u8>) -> Result<(ModelProto, Vec<Weight>)> {
+    let length = onnx.len();
+    let model = Model::decode(Bytes::from(onnx))
+        .map_err(|e| invalid(format!("not an ONNX file ({length} bytes): {e}")))?;
+    let Some(graph) = model.graph.filter(|graph| !graph.output.is_empty()) else {
+        return Err(invalid(format!("not an ONNX model ({length} bytes): no graph")));
+    };
+    let mut weights = Vec::new();
+    let mut initializer = Vec::with_capacity(graph.initializer.len());
+    for tensor in graph.initializer {
+        let (mut tensor, raw_data) = tensor.split();
+        let shape = check_tensor(&tensor, raw_data.len())?;
+        // An output is looked for in the graph itself.
+        let is_output = graph.output.iter().any(|output| output.name == tensor.name);
+        match Weight::new(&tensor, shape, &raw_data).filter(|_| !is_output) {
+            Some(weight) => weights.push(weight),
+            None => {
+                tensor.raw_data = raw_data.into();
+                initializer.push(tensor);
+            }
+        }
     }
-    Ok(model)
+    let mut graph = GraphProto {
+        node: graph.node,
+        initializer,
+        input: graph.input,
+        output: graph.output,
+        ..GraphProto::default()
+    };
+    check_nodes(&graph, 0)?;
+    // Files of old name their weights among the inputs.
+    let names: HashSet<&str> = weights.iter().map(Weight::name).collect();
+    graph.input.retain(|input| !names.contains(&*input.name));
+    weights::fold_scales(&mut graph, &mut weights);
+    let (opset_import, graph) = (model.opset_import, Some(graph));
+    Ok((ModelProto { opset_import, graph, ..ModelProto::default() }, weights))
 }
 
 fn check_graph(graph: &GraphProto, depth: usize) -> Result<()> {
     if depth > MAX_DEPTH {
         return Err(invalid(format!("graphs nest deeper than {MAX_DEPTH}")));
     }
-    graph.initializer.iter().try_for_each(check_tensor)?;
+    graph.initializer.iter().try_for_each(check_whole_tensor)?;
+    check_nodes(graph, depth)
+}
+
+fn check_nodes(graph: &GraphProto, depth: usize) -> Result<()> {
     if let Some(node) = graph.node.iter().find(|node| REFUSED.contains(&node.op_type.as_str())) {
         return Err(invalid(format!(
             "the operator {} (node {:?}): Fourier transforms are not supported",
@@ -42,11 +153,16 @@ fn check_graph(graph: &GraphProto, depth: usize) -> Result<()> {
 }
 
 fn check_attribute(attribute: &AttributeProto, depth: usize) -> Result<()> {
-    attribute.t.iter().chain(&attribute.tensors).try_for_each(check_tensor)?;
+    attribute.t.iter().chain(&attribute.tensors).try_for_each(check_whole_tensor)?;
     attribute.g.iter().chain(&attribute.graphs).try_for_each(|graph| check_graph(graph, depth + 1))
 }
 
-fn check_tensor(tensor: &TensorProto) -> Result<()> {
+fn check_whole_tensor(tensor: &TensorProto) -> Result<()> {
+    check_tensor(tensor, tensor.raw_data.len()).map(|_| ())
+}
+
+/// The shape of a tensor that has so many bytes of raw data.
+fn check_tensor(tensor: &TensorProto, raw: usize) -> Result<Vec<usize>> {
     let name = &tensor.name;
     if tensor.data_location == Some(DataLocation::External as i32)
         || !tensor.external_data.is_empty()
@@ -55,12 +171,15 @@ fn check_tensor(tensor: &TensorProto) -> Result<()> {
             "tensor {name:?} lies in another file; isovec takes models of one file only"
         )));
     }
-    let elements = tensor
-        .dims
+    let negative = || invalid(format!("tensor {name:?} has the dims {:?}", tensor.dims));
+    let shape: Option<Vec<usize>> =
+        tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
+    let shape = shape.ok_or_else(negative)?;
+    let elements = shape
         .iter()
-        .try_fold(1usize, |product, &dim| product.checked_mul(usize::try_from(dim).ok()?))
-        .ok_or_else(|| invalid(format!("tensor {name:?} has the dims {:?}", tensor.dims)))?;
-    let (has, unit) = if tensor.raw_data.is_empty() {
+        .try_fold(1usize, |product, &dim| product.checked_mul(dim))
+        .ok_or_else(negative)?;
+    let (has, unit) = if raw == 0 {
         let typed = tensor.float_data.len()
             + tensor.double_data.len()
             + tensor.int32_data.len()
@@ -70,13 +189,12 @@ fn check_tensor(tensor: &TensorProto) -> Result<()> {
         (typed, "values")
     } else {
         let size = element_size(tensor)?;
-        if !tensor.raw_data.len().is_multiple_of(size) {
+        if !raw.is_multiple_of(size) {
             return Err(invalid(format!(
-                "tensor {name:?} has {} bytes, not a multiple of {size}",
-                tensor.raw_data.len()
+                "tensor {name:?} has {raw} bytes, not a multiple of {size}"
             )));
         }
-        (tensor.raw_data.len() / size, "values in its bytes")
+        (raw / size, "values in its bytes")
     };
     if has != elements {
         return Err(invalid(format!(
@@ -84,7 +202,7 @@ fn check_tensor(tensor: &TensorProto) -> Result<()> {
             tensor.dims
         )));
     }
-    Ok(())
+    Ok(shape)
 }
 
 fn element_size(tensor: &TensorProto) -> Result<usize> {

@@ -260,12 +260,13 @@ impl Engine {
             }
             ModelKind::ClipText => {
                 let tokenizer = files.take_tokenizer()?;
-                ClipTextEmbedder::new(&files.spec, files.model, tokenizer, &text)
+                ClipTextEmbedder::with_tokenizer(&files.spec, files.model, tokenizer, &text)
                     .map(Engine::ClipText)
             }
             _ => {
                 let tokenizer = files.take_tokenizer()?;
-                TextEmbedder::new(&files.spec, files.model, tokenizer, &text).map(Engine::Text)
+                TextEmbedder::with_tokenizer(&files.spec, files.model, tokenizer, &text)
+                    .map(Engine::Text)
             }
         })
     }

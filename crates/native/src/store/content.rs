@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::job::{Job, io_error};
 use super::options::Stage;
+use crate::reading::{self, hex};
 
 /// The contents that one source may deliver.
 #[derive(Clone, Debug)]
@@ -92,9 +93,10 @@ impl<'a> Accepted<'a> {
             let (read, sha256) = digest(job, path, file, size)?;
             return Ok(Found::Wrong(self.mismatch(path.display(), read, &sha256)));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        file.take(size).read_to_end(&mut bytes).map_err(|e| io_error("read", path, e))?;
-        let bytes = HashedBytes::from(bytes);
+        let bytes = usize::try_from(size)
+            .map_err(io::Error::other)
+            .and_then(|size| reading::read(file, size))
+            .map_err(|e| io_error("read", path, e))?;
         Ok(match self.build(bytes.sha256()) {
             Some(_) => Found::Good(bytes),
             None => Found::Wrong(self.mismatch(path.display(), size, bytes.sha256())),
@@ -130,9 +132,5 @@ fn digest(job: &Job<'_>, path: &Path, mut file: File, size: u64) -> Result<(u64,
         hasher.update(&piece[..read]);
         done += read as u64;
     }
-    let sha256 = hasher.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
-    Ok((done, sha256))
+    Ok((done, hex(&hasher.finalize())))
 }

@@ -1,11 +1,15 @@
 //! One block of an encoder, found around its softmax.
 
+use std::f32::consts::FRAC_1_SQRT_2;
+
 use isovec_kernels::{Activation, BlockWeights, NormPlacement};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
+use tract_onnx::tract_core::ops::binary::BinMiniOp;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
-use tract_onnx::tract_core::ops::math::{Add, Mul};
+use tract_onnx::tract_core::ops::logic::Iff;
+use tract_onnx::tract_core::ops::math::{Add, Erf, IsNan, Mul};
 use tract_onnx::tract_core::ops::nn::gelu_approximate::GeluApproximate;
 use tract_onnx::tract_core::ops::nn::gelu_exact::GeluExact;
 use tract_onnx::tract_core::ops::nn::{Sigmoid, Softmax, SoftmaxKind};
@@ -28,6 +32,8 @@ pub(super) struct Found {
     pub(super) output: OutletId,
     /// What is added to scores, `[.., 1 or S, S]`.
     pub(super) mask: Option<OutletId>,
+    /// Whether probabilities that are no numbers are taken for zero.
+    pub(super) without_nan: bool,
     heads: usize,
     scale: f32,
     qkv: Linear,
@@ -67,7 +73,9 @@ pub(super) fn around(model: &TypedModel, id: usize) -> Option<Found> {
     let mut heads = None;
     let scores = scores(model, *node.inputs.first()?, &mut heads, MOST_STEPS)?.asked_along(axis)?;
 
-    let (weighted, axes) = skip_axes(model, id.into(), scores.axes, &mut heads)?;
+    let probabilities = without_nan(model, id.into());
+    let (weighted, axes) =
+        skip_axes(model, probabilities.unwrap_or(id.into()), scores.axes, &mut heads)?;
     let by_values = only_taker(model, weighted)?;
     let slot = by_values.inputs.iter().position(|input| *input == weighted)?;
     let values = heads_of(model, *by_values.inputs.get(1 - slot)?, &mut heads, MOST_STEPS)?;
@@ -115,6 +123,7 @@ pub(super) fn around(model: &TypedModel, id: usize) -> Option<Found> {
         tokens: residual,
         output,
         mask: scores.mask,
+        without_nan: probabilities.is_some(),
         heads: heads?,
         scale: scores.scale * queries.scale * keys.scale,
         qkv: Linear::beside([&queries.linear, &keys.linear, &values.linear]),
@@ -244,6 +253,20 @@ fn is_mask(mask: &TypedFact, scores: &TypedFact, axes: &[Label]) -> bool {
         })
 }
 
+/// The value of `outlet` with zero in the place of what is no number, as torch exports attention whose mask may leave
+/// nothing.
+fn without_nan(model: &TypedModel, outlet: OutletId) -> Option<OutletId> {
+    takers(model, outlet).filter(|node| node.op_is::<Iff>()).find_map(|node| {
+        let [condition, zero, x] = *node.inputs.as_slice() else { return None };
+        let condition = producer(model, condition);
+        let is_nan = condition.op_as::<ElementWiseOp>().is_some_and(|op| op.0.is::<IsNan>())
+            && condition.inputs.first() == Some(&outlet);
+        let only =
+            takers(model, outlet).all(|taker| taker.id == node.id || taker.id == condition.id);
+        (is_nan && only && x == outlet && scalar(model, zero)? == 0.0).then(|| node.id.into())
+    })
+}
+
 /// The sum of `outlet` and another value, and that value.
 fn sum_with(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, OutletId)> {
     let node = only_taker(model, outlet).filter(|node| is::<Add>(node))?;
@@ -266,15 +289,38 @@ fn activation_after(model: &TypedModel, outlet: OutletId) -> Option<(Activation,
         };
         return Some((activation, node.id.into()));
     }
-    // x * sigmoid(1.702 * x)
     takers(model, outlet).find_map(|scaled| {
-        let (_, factor) = both_ways(scaled).find(|(x, _)| is::<Mul>(scaled) && *x == outlet)?;
-        let sigmoid = only_taker(model, scaled.id.into())?;
-        let product = only_taker(model, sigmoid.id.into())?;
-        let quick = (scalar(model, factor)? - 1.702).abs() < 1e-6
-            && sigmoid.op_as::<ElementWiseOp>().is_some_and(|op| op.0.is::<Sigmoid>())
-            && is::<Mul>(product)
-            && both_ways(product).any(|(x, s)| x == outlet && s == sigmoid.id.into());
-        quick.then(|| (Activation::QuickGelu, product.id.into()))
+        let (factor, scaled) = with_number::<Mul>(model, scaled, outlet)?;
+        let node = only_taker(model, scaled)?;
+        let op = &node.op_as::<ElementWiseOp>()?.0;
+        let (activation, gate) = if op.is::<Sigmoid>() && (factor - 1.702).abs() < 1e-6 {
+            // x * sigmoid(1.702 * x)
+            (Activation::QuickGelu, node.id.into())
+        } else if op.is::<Erf>() && (factor - FRAC_1_SQRT_2).abs() < 1e-6 {
+            // x * (0.5 * (1 + erf(x / sqrt(2)))); other orders tract takes for `GeluExact`.
+            let (one, sum) = number_after::<Add>(model, node.id.into())?;
+            let (half, gate) = number_after::<Mul>(model, sum)?;
+            (one == 1.0 && half == 0.5).then_some((Activation::Gelu, gate))?
+        } else {
+            return None;
+        };
+        let product = only_taker(model, gate).filter(|node| is::<Mul>(node))?;
+        let gated = both_ways(product).any(|(x, y)| x == outlet && y == gate);
+        gated.then(|| (activation, product.id.into()))
     })
+}
+
+/// What `node` is, if that is this operation on a value and one number: the number, and the result.
+fn with_number<O: BinMiniOp>(
+    model: &TypedModel,
+    node: &TypedNode,
+    of: OutletId,
+) -> Option<(f32, OutletId)> {
+    let (_, number) = both_ways(node).find(|(x, _)| is::<O>(node) && *x == of)?;
+    Some((scalar(model, number)?, node.id.into()))
+}
+
+/// As [`with_number`], of the only node that takes the value.
+fn number_after<O: BinMiniOp>(model: &TypedModel, of: OutletId) -> Option<(f32, OutletId)> {
+    with_number::<O>(model, only_taker(model, of)?, of)
 }

@@ -12,26 +12,46 @@ use super::labels::{self, Label};
 
 /// A product by weights and the sum with a bias.
 pub(super) struct Linear {
-    /// `(inputs, outputs)`.
-    weight: Vec<f32>,
+    weight: Matrix,
     bias: Vec<f32>,
+}
+
+/// The elements of `(inputs, outputs)`, row by row.
+enum Matrix {
+    /// Those of a constant, which is not copied.
+    Constant(Arc<Tensor>),
+    Own(Vec<f32>),
+}
+
+impl Matrix {
+    fn values(&self) -> &[f32] {
+        match self {
+            Matrix::Constant(constant) => {
+                let view = constant.to_plain_array_view::<f32>().ok();
+                view.and_then(|view| view.to_slice()).unwrap_or_default()
+            }
+            Matrix::Own(values) => values,
+        }
+    }
 }
 
 impl Linear {
     pub(super) fn weights(&self) -> LinearWeights<'_> {
-        LinearWeights { weight: &self.weight, bias: &self.bias }
+        LinearWeights { weight: self.weight.values(), bias: &self.bias }
     }
 
     /// Three side by side, as one of three times the outputs.
     pub(super) fn beside(parts: [&Linear; 3]) -> Linear {
         let outputs = parts[0].bias.len();
-        let mut weight = Vec::with_capacity(parts.iter().map(|part| part.weight.len()).sum());
-        let [a, b, c] = parts.map(|part| part.weight.chunks(outputs.max(1)));
+        let weights = parts.map(|part| part.weight.values());
+        let mut weight = Vec::with_capacity(weights.iter().map(|weight| weight.len()).sum());
+        let [a, b, c] = weights.map(|weight| weight.chunks(outputs.max(1)));
         for ((a, b), c) in a.zip(b).zip(c) {
             for row in [a, b, c] {
                 weight.extend_from_slice(row);
             }
         }
+        let weight = Matrix::Own(weight);
         Linear { weight, bias: parts.iter().flat_map(|part| &part.bias).copied().collect() }
     }
 }
@@ -128,7 +148,7 @@ fn product_by_weights(
     node: &TypedNode,
     x: OutletId,
     axes: &[Label],
-) -> Option<(Vec<f32>, TVec<Label>)> {
+) -> Option<(Matrix, TVec<Label>)> {
     let einsum = node.op_as::<EinSum>()?;
     if node.inputs.len() != 2
         || einsum.q_params.is_some()
@@ -187,9 +207,12 @@ fn product_by_weights(
     }
     let order: Vec<usize> =
         ones.into_iter().chain(summed.iter().map(|(_, position)| *position)).chain(kept).collect();
+    if order.is_sorted() {
+        return Some((Matrix::Constant(weight), output));
+    }
     let view = weight.to_plain_array_view::<f32>().ok()?;
     let weight = view.permuted_axes(order).as_standard_layout().into_owned();
-    Some((weight.into_raw_vec_and_offset().0, output))
+    Some((Matrix::Own(weight.into_raw_vec_and_offset().0), output))
 }
 
 /// The sum with a bias behind a product: the value it is, and the bias.
