@@ -90,9 +90,21 @@ mod imp {
     use std::arch::wasm32;
 
     pub(super) use wasm32::{
-        f32x4_add as add, f32x4_div as div, f32x4_max as max, f32x4_min as min, f32x4_mul as mul,
-        f32x4_splat as splat, f32x4_sub as sub, v128 as Repr,
+        f32x4_add as add, f32x4_div as div, f32x4_mul as mul, f32x4_splat as splat,
+        f32x4_sub as sub, v128 as Repr,
     };
+
+    // Not `f32x4_min`, which takes six instructions of x86-64 to find NaN and tell zeros apart. These are one each, and
+    // give `b` where either is NaN, as x86-64 does.
+    #[inline(always)]
+    pub(super) fn min(a: Repr, b: Repr) -> Repr {
+        wasm32::f32x4_pmin(b, a)
+    }
+
+    #[inline(always)]
+    pub(super) fn max(a: Repr, b: Repr) -> Repr {
+        wasm32::f32x4_pmax(b, a)
+    }
 
     #[inline(always)]
     pub(super) fn add_to_exponent(x: Repr, power: Repr) -> Repr {
@@ -153,7 +165,7 @@ mod imp {
         each(a, b, |a, b| a / b)
     }
 
-    // `b` where it is NaN, so that no NaN gets lost between two bounds; WebAssembly gives NaN for both.
+    // `b` where either is NaN.
     pub(super) fn min(a: Repr, b: Repr) -> Repr {
         each(a, b, |a, b| if a < b { a } else { b })
     }

@@ -55,6 +55,8 @@ impl Quantized {
         for scale in largest.iter_mut() {
             *scale = if *scale == 0.0 { 1.0 } else { *scale / 127.0 };
         }
+        // A pass of its own for what compilers do in registers.
+        let mut rounded = vec![0.0; loops.width];
         let panel_len = loops.width * steps * group;
         let panels_of = panels.bytes_mut().chunks_exact_mut(panel_len).take(columns / loops.width);
         let of_columns = scales.as_slice().chunks_exact(loops.width);
@@ -63,12 +65,16 @@ impl Quantized {
             for (k, row) in weights.chunks_exact(outputs).enumerate() {
                 let row = &row[i * loops.width..outputs.min((i + 1) * loops.width)];
                 let places = panel[k / group * loops.width * group..].chunks_exact_mut(group);
-                for (((x, scale), sum), place) in row.iter().zip(scales).zip(&mut *sums).zip(places)
+                for ((rounded, x), scale) in rounded.iter_mut().zip(row).zip(scales) {
+                    *rounded = x / scale + ROUND;
+                }
+                for ((rounded, sum), place) in
+                    rounded.iter().zip(&mut *sums).zip(places).take(row.len())
                 {
-                    // A cast keeps what is too large at the bound, and makes NaN zero.
-                    let weight = (x / scale + ROUND - ROUND) as i8;
-                    place[k % group] = weight.cast_unsigned();
-                    *sum += i32::from(weight);
+                    // The lowest bits of such a sum are the integer.
+                    let weight = rounded.to_bits() as u8;
+                    place[k % group] = weight;
+                    *sum += i32::from(weight.cast_signed());
                 }
             }
         }
