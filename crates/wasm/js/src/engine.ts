@@ -78,8 +78,9 @@ function crash(error: unknown, bindings: Bindings): IsovecError {
   }
   const reason = panic ?? (error instanceof Error ? error.message : String(error));
   const options = { cause: error };
-  // Rust aborts in two cases: a panic, which leaves its text, and a failed allocation, which cannot.
-  if (panic === undefined && /unreachable/i.test(reason)) {
+  // Rust aborts in two cases: a panic, which leaves its text, and a failed allocation, which cannot; but those of
+  // tract's tensors are panics.
+  if (/failed to allocate/.test(panic ?? "") || (panic === undefined && /unreachable/i.test(reason))) {
     return new IsovecError("out_of_memory", "WebAssembly ran out of memory", options);
   }
   return new IsovecError("crashed", `the WebAssembly instance crashed: ${reason}`, options);
