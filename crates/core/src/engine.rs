@@ -64,8 +64,8 @@ pub(crate) struct Expected<'a> {
 }
 
 impl Engine {
-    /// Parses, checks and optimises a model. The bytes are given up as soon as they are parsed, so
-    /// that owned ones do not stay in memory beside what is made of them.
+    /// Parses, checks and optimises a model. The bytes are given up as soon as weights are made of them, before the
+    /// graph is optimised.
     pub(crate) fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Self> {
         let length = onnx.bytes().len();
         if length > limits::MAX_MODEL_BYTES {

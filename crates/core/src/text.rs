@@ -103,7 +103,7 @@ impl TextEmbedder {
         Self::load(spec, model.into(), tokenizer, options)
     }
 
-    /// Refuses what is known to be wrong before any file is read.
+    /// Refuses what is wrong whatever is in the files.
     pub(crate) fn check(kind: ModelKind, spec: &ModelSpec, options: &TextOptions) -> Result<()> {
         spec.check_kind(kind)?;
         spec.check()?;

@@ -22,14 +22,16 @@ pub struct Tokens {
 /// thread, makes one beforehand.
 ///
 /// ```no_run
-/// use isovec_core::{ModelKind, ModelSpec, TextEmbedder, Tokenizer};
+/// use isovec_core::{BUILT_IN_MODELS, Manifest, TextEmbedder, Tokenizer};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let spec = isovec_core::Manifest::built_in()?.get("all-MiniLM-L6-v2")?.clone();
-/// let tokenizer = std::thread::spawn(|| Tokenizer::new(std::fs::read("tokenizer.json").unwrap()));
+/// let manifest = Manifest::from_toml(BUILT_IN_MODELS)?;
+/// let json = std::fs::read("tokenizer.json")?;
+/// let tokenizer = std::thread::spawn(|| Tokenizer::new(json));
 /// let model = std::fs::read("model.onnx")?;
 /// let tokenizer = tokenizer.join().unwrap()?;
-/// let model = TextEmbedder::with_tokenizer(&spec, model, tokenizer, &Default::default())?;
+/// let spec = manifest.get("all-MiniLM-L6-v2")?;
+/// let model = TextEmbedder::with_tokenizer(spec, model, tokenizer, &Default::default())?;
 /// # Ok(())
 /// # }
 /// ```

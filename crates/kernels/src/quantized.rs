@@ -13,6 +13,9 @@ use crate::simd::Integers;
 /// The most inputs of a product: more could add up to more than 32 bits.
 pub(crate) const MOST_INPUTS: usize = i32::MAX as usize / (255 * 128);
 
+/// The least that a range is divided for: less could leave nothing of a scale's digits.
+const SMALLEST: f32 = 1e-30;
+
 /// What the integers of a row stand for: `scale * (a - zero_point)`.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -49,11 +52,12 @@ impl Quantized {
         for row in weights.chunks_exact(outputs) {
             for (largest, x) in largest.iter_mut().zip(row) {
                 // Unlike `max`, this keeps a NaN, which then is in every sum of the column.
-                *largest = if x.abs() <= *largest { *largest } else { x.abs() };
+                *largest = if x.abs() > *largest || x.is_nan() { x.abs() } else { *largest };
             }
         }
         for scale in largest.iter_mut() {
-            *scale = if *scale == 0.0 { 1.0 } else { *scale / 127.0 };
+            // What is this small comes to nothing.
+            *scale = if *scale < SMALLEST { 1.0 } else { *scale / 127.0 };
         }
         // A pass of its own for what compilers do in registers.
         let mut rounded = vec![0.0; loops.width];
@@ -71,7 +75,7 @@ impl Quantized {
                 for ((rounded, sum), place) in
                     rounded.iter().zip(&mut *sums).zip(places).take(row.len())
                 {
-                    // The lowest bits of such a sum are the integer.
+                    // The lowest bits of such a sum are the integer, which is none where the scale is NaN.
                     let weight = rounded.to_bits() as u8;
                     place[k % group] = weight;
                     *sum += i32::from(weight.cast_signed());
@@ -202,7 +206,6 @@ impl<S: Integers> Operands<S> for Bytes {
 /// That of [`Simd`]. There is room for `n` integers, rounded up to full registers.
 #[inline(always)]
 pub(crate) unsafe fn quantize<S: Integers>(row: *const f32, n: usize, to: *mut u8) -> RowScale {
-    const SMALLEST: f32 = 1e-30;
     let whole = n - n % S::LANES;
     // SAFETY: inside of what the caller promises.
     unsafe {
@@ -288,6 +291,23 @@ mod tests {
                 let (_, scale) = quantized(loops, &[1.0, bad, 2.0]);
                 assert!(scale.scale.is_nan(), "{isa:?}, {bad}");
             }
+        }
+    }
+
+    #[test]
+    fn a_weight_that_is_no_number_is_in_its_columns_sums() {
+        for (isa, loops) in all() {
+            for bad in [f32::NAN, f32::from_bits(0x7fc0_0055), f32::INFINITY] {
+                for place in [0, 2, 4] {
+                    let mut weights = numbers(6);
+                    weights[place] = bad;
+                    let weights = Quantized::new(loops, &weights, 2);
+                    let scales = weights.scales.as_slice();
+                    assert!(!scales[0].is_finite() && scales[1].is_finite(), "{isa:?}, {place}");
+                }
+            }
+            let weights = Quantized::new(loops, &[1e-42, 1.0, -1e-45, -1.0], 2);
+            assert_eq!(weights.scales.as_slice()[..2], [1.0, 1.0 / 127.0]);
         }
     }
 

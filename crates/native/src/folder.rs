@@ -6,11 +6,10 @@ mod files;
 mod text;
 
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use isovec_core::manifest::FileRole;
-use isovec_core::{Error, ErrorKind, HashedBytes, ModelKind, ModelSpec, Result};
+use isovec_core::{Error, ErrorKind, HashedBytes, ModelKind, ModelSpec, Result, limits};
 
 pub(crate) use self::files::cannot_read;
 use crate::reading;
@@ -37,18 +36,23 @@ impl ModelFolder {
 
     /// The bytes of its ONNX file, or of the tokenizer of a model that reads text.
     pub(crate) fn read_file(&self, role: FileRole) -> Result<HashedBytes<'static>> {
-        let path = match role {
-            FileRole::Tokenizer => self.tokenizer.as_deref().ok_or_else(|| {
-                Error::new(ErrorKind::NotFound, format!("{}: has no tokenizer", self.spec.name))
-            })?,
-            _ => &self.model,
+        let (path, most) = match role {
+            FileRole::Tokenizer => {
+                let path = self.tokenizer.as_deref().ok_or_else(|| {
+                    Error::new(ErrorKind::NotFound, format!("{}: has no tokenizer", self.spec.name))
+                })?;
+                (path, limits::MAX_TOKENIZER_BYTES)
+            }
+            _ => (self.model.as_path(), limits::MAX_MODEL_BYTES),
         };
-        let read = || {
-            let file = File::open(path)?;
-            let size = file.metadata()?.len();
-            reading::read(file, usize::try_from(size).map_err(io::Error::other)?)
-        };
-        read().map_err(|e| cannot_read(path, e))
+        let open = || File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (size, file) = open().map_err(|e| cannot_read(path, e))?;
+        // Before there is room for it.
+        let fits = usize::try_from(size).ok().filter(|size| *size <= most).ok_or_else(|| {
+            let message = format!("{} is {size} bytes, over the cap of {most}", path.display());
+            Error::new(ErrorKind::TooLarge, message)
+        })?;
+        reading::read(file, fits).map_err(|e| cannot_read(path, e))
     }
 }
 

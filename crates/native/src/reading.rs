@@ -67,7 +67,8 @@ fn fill(file: &mut File, piece: &mut [u8]) -> io::Result<usize> {
 /// Does `aside` on a thread of its own while this one does `here`. Where no thread is to be had, `aside` comes second.
 pub(crate) fn beside<A: Send, B>(aside: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
     thread::scope(|scope| {
-        let thread = thread::Builder::new().spawn_scoped(scope, &aside);
+        // As much stack as a main thread has: JSON may nest.
+        let thread = thread::Builder::new().stack_size(8 << 20).spawn_scoped(scope, &aside);
         let here = here();
         let aside = match thread.map(ScopedJoinHandle::join) {
             Ok(Ok(done)) => done,

@@ -18,6 +18,7 @@ use tract_onnx::tract_core::ops::nn::Softmax;
 
 use self::block::Found;
 use super::encoder::EncoderBlock;
+use crate::{Error, ErrorKind, guard};
 
 /// Replaces what is recognised, in a decluttered graph, and says how many blocks that were. What is not
 /// recognised stays as it is.
@@ -79,7 +80,8 @@ impl Search {
         found: &Found,
     ) -> Option<TractResult<TypedModelPatch>> {
         let mask = found.mask.filter(|mask| !self.masks.mask_nothing(model, *mask));
-        // A token that may see none has no probabilities: this model then takes none for zero, our loops for an error.
+        // A token that may see none has no probabilities: such a model then takes them for zero, our loops for an
+        // error. Without a mask only scores that are infinite have none.
         if mask.is_some() && found.without_nan {
             return None;
         }
@@ -112,7 +114,12 @@ impl Masks {
     fn mask_nothing(&mut self, model: &TypedModel, mask: OutletId) -> bool {
         let Some(input) = self.attention_mask else { return false };
         let known = self.nothing_masked.entry(mask);
-        *known.or_insert_with(|| is_zero(model, mask, input).unwrap_or(false))
+        *known.or_insert_with(|| {
+            // Places that are picked may be outside of what is tried.
+            let panicked = |message: &str| Error::new(ErrorKind::EnginePanic, message);
+            guard::guarded(|| Ok(is_zero(model, mask, input).unwrap_or(false)), panicked)
+                .unwrap_or(false)
+        })
     }
 }
 
@@ -129,7 +136,12 @@ fn is_zero(model: &TypedModel, mask: OutletId, attention_mask: OutletId) -> Trac
         if !seen.insert(id) || id == attention_mask.node {
             continue;
         }
-        let number = node.outputs[0].fact.konst.as_ref().is_some_and(|konst| konst.len() == 1);
+        // One that is an expression depends on the length.
+        let number = node.outputs[0]
+            .fact
+            .konst
+            .as_ref()
+            .is_some_and(|konst| konst.len() == 1 && konst.datum_type() != TDim::datum_type());
         if !number && !treats_all_alike(node) {
             return Ok(false);
         }

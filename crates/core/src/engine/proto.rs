@@ -103,13 +103,14 @@ pub(super) fn decode(onnx: Vec<u8>) -> Result<(ModelProto, Vec<Weight>)> {
     let Some(graph) = model.graph.filter(|graph| !graph.output.is_empty()) else {
         return Err(invalid(format!("not an ONNX model ({length} bytes): no graph")));
     };
+    let outputs: HashSet<&str> = graph.output.iter().map(|output| &*output.name).collect();
     let mut weights = Vec::new();
     let mut initializer = Vec::with_capacity(graph.initializer.len());
     for tensor in graph.initializer {
         let (mut tensor, raw_data) = tensor.split();
         let shape = check_tensor(&tensor, raw_data.len())?;
         // An output is looked for in the graph itself.
-        let is_output = graph.output.iter().any(|output| output.name == tensor.name);
+        let is_output = outputs.contains(&*tensor.name);
         match Weight::new(&tensor, shape, &raw_data).filter(|_| !is_output) {
             Some(weight) => weights.push(weight),
             None => {
@@ -130,8 +131,25 @@ pub(super) fn decode(onnx: Vec<u8>) -> Result<(ModelProto, Vec<Weight>)> {
     let names: HashSet<&str> = weights.iter().map(Weight::name).collect();
     graph.input.retain(|input| !names.contains(&*input.name));
     weights::fold_scales(&mut graph, &mut weights);
+    check_outputs(&graph)?;
     let (opset_import, graph) = (model.opset_import, Some(graph));
     Ok((ModelProto { opset_import, graph, ..ModelProto::default() }, weights))
+}
+
+/// tract panics over an output that nothing produces.
+fn check_outputs(graph: &GraphProto) -> Result<()> {
+    let inputs = graph.input.iter().map(|input| &*input.name);
+    let initializers = graph.initializer.iter().map(|tensor| &*tensor.name);
+    let values = graph.node.iter().flat_map(|node| node.output.iter().map(String::as_str));
+    // A value that a node takes and nothing produces is told of later.
+    let taken = graph.node.iter().flat_map(|node| node.input.iter().map(String::as_str));
+    let known: HashSet<&str> = inputs.chain(initializers).chain(values).chain(taken).collect();
+    match graph.output.iter().find(|output| !known.contains(&*output.name)) {
+        Some(output) => {
+            Err(invalid(format!("nothing in the ONNX graph produces the output {:?}", output.name)))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_graph(graph: &GraphProto, depth: usize) -> Result<()> {

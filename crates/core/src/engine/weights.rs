@@ -1,7 +1,7 @@
 //! Weights, out of the file's bytes straight into tensors.
 //!
 //! tract would copy them into its protobuf first, and take those of eight bits through a tensor for each step. For
-//! a model of 90 MB that is half of the time to load it, most of it spent on getting memory.
+//! a model of 90 MB that was 90 of 225 ms, most of it spent on getting memory.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,8 +14,8 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_hir::internal::*;
 
-/// From so many bytes on a tensor is kept out of the graph. Short ones say how graphs are built, so tract has them
-/// from the beginning.
+/// From so many bytes on a tensor of floats or bytes is kept out of the graph. Short ones say how graphs are built, so
+/// tract has them from the beginning.
 const LONG: usize = 4096;
 
 /// A tensor whose elements are in the file.
@@ -79,9 +79,10 @@ pub(super) fn fold_scales(graph: &mut GraphProto, weights: &mut [Weight]) {
             && let Some((cast, value)) = takers.only(&weight.name, "Cast")
             && to_f32(&graph.node[cast])
             && let Some((mul, product)) = takers.only(value, "Mul")
+            && !takers.outputs.contains(&**product)
             && let Some(scale) = graph.node[mul].input.iter().find(|input| *input != value)
-            && let Some(scale) = scales.get(&**scale).and_then(|constant| constant.floats())
-            && scale.broadcast(&*weight.shape).is_some()
+            && let Some(scale) = scales.get(&**scale).filter(|scale| scale.scales(&weight.shape))
+            && let Some(scale) = scale.floats()
         {
             products.push((index, [cast, mul], product.to_owned(), scale));
         }
@@ -101,6 +102,7 @@ struct Takers<'a> {
     nodes: &'a [NodeProto],
     /// By the value's name. An output of the graph is taken by more than nodes, and not here.
     of: HashMap<&'a str, Vec<usize>>,
+    outputs: HashSet<&'a str>,
 }
 
 impl<'a> Takers<'a> {
@@ -111,10 +113,9 @@ impl<'a> Takers<'a> {
                 of.entry(input).or_default().push(index);
             }
         }
-        for output in &graph.output {
-            of.remove(&*output.name);
-        }
-        Takers { nodes: &graph.node, of }
+        let outputs: HashSet<&str> = graph.output.iter().map(|output| &*output.name).collect();
+        of.retain(|value, _| !outputs.contains(value));
+        Takers { nodes: &graph.node, of, outputs }
     }
 
     /// The only node that takes a value, if it is of this type, and what it gives.
@@ -137,19 +138,35 @@ enum Constant<'a> {
 }
 
 impl Constant<'_> {
+    fn shape(&self) -> Vec<usize> {
+        match self {
+            Constant::Long(weight) => weight.shape.clone(),
+            // What does not fit was refused before.
+            Constant::Short(tensor) => {
+                tensor.dims.iter().map(|dim| usize::try_from(*dim).unwrap_or(usize::MAX)).collect()
+            }
+        }
+    }
+
+    /// Whether it can be broadcast to a weight of this shape.
+    fn scales(&self, weight: &[usize]) -> bool {
+        let shape = self.shape();
+        let mut pairs = shape.iter().rev().zip(weight.iter().rev());
+        shape.len() <= weight.len() && pairs.all(|(scale, weight)| *scale == 1 || scale == weight)
+    }
+
     fn floats(&self) -> Option<ArrayD<f32>> {
         let of_bytes = |bytes: &[u8]| -> Vec<f32> {
             bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
         };
-        let (shape, values) = match self {
-            Constant::Long(weight) => (weight.shape.clone(), of_bytes(&weight.bytes)),
+        let values = match self {
+            Constant::Long(weight) => of_bytes(&weight.bytes),
             Constant::Short(tensor) => {
-                let shape = tensor.dims.iter().map(|dim| usize::try_from(*dim).ok());
                 let typed = tensor.float_data.iter().copied();
-                (shape.collect::<Option<_>>()?, typed.chain(of_bytes(&tensor.raw_data)).collect())
+                typed.chain(of_bytes(&tensor.raw_data)).collect()
             }
         };
-        ArrayD::from_shape_vec(shape, values).ok()
+        ArrayD::from_shape_vec(self.shape(), values).ok()
     }
 }
 
@@ -163,7 +180,7 @@ fn scales<'a>(graph: &'a GraphProto, weights: &'a [Weight]) -> HashMap<&'a str, 
 }
 
 /// Puts the weights into the graph that uses them. Gives the model, and the name of a value that nothing produces,
-/// if there is one.
+/// if there is one. A name that is used twice is an error.
 pub(super) fn wire(
     parsed: ParseResult,
     weights: Vec<Weight>,
@@ -184,4 +201,88 @@ pub(super) fn wire(
     model.inputs.retain(|input| !wired.contains(input));
     let missing = unresolved_inputs.iter().find(|name| missing.contains(&***name)).cloned();
     Ok((model, missing))
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use tract_onnx::pb::{AttributeProto, ModelProto, ValueInfoProto};
+
+    use super::super::proto::decode;
+    use super::*;
+
+    const SHAPE: [usize; 2] = [64, 80];
+
+    /// `Identity(Mul(Cast(stored), scale))`, with these outputs.
+    fn model(scale: &[i64], outputs: &[&str]) -> Vec<u8> {
+        let node = |op_type: &str, inputs: &[&str], output: &str| NodeProto {
+            op_type: op_type.into(),
+            input: inputs.iter().map(|&input| input.into()).collect(),
+            output: vec![output.into()],
+            ..Default::default()
+        };
+        let tensor = |name: &str, data_type, dims: &[i64], raw_data| TensorProto {
+            name: name.into(),
+            data_type,
+            dims: dims.into(),
+            raw_data,
+            ..Default::default()
+        };
+        let mut cast = node("Cast", &["stored"], "cast");
+        let to = DataType::Float as i64;
+        cast.attribute = vec![AttributeProto { name: "to".into(), i: to, ..Default::default() }];
+        let stored = (0..SHAPE[0] * SHAPE[1]).map(|i| i as u8).collect();
+        let values = scale.iter().product::<i64>();
+        let scales = (0..values).flat_map(|i| (i as f32 + 0.5).to_le_bytes()).collect();
+        let output = |name: &&str| ValueInfoProto { name: (*name).into(), ..Default::default() };
+        let graph = GraphProto {
+            node: vec![
+                cast,
+                node("Mul", &["cast", "scale"], "product"),
+                node("Identity", &["product"], "y"),
+            ],
+            initializer: vec![
+                tensor("stored", DataType::Int8 as i32, &SHAPE.map(|n| n as i64), stored),
+                tensor("scale", DataType::Float as i32, scale, scales),
+            ],
+            output: outputs.iter().map(output).collect(),
+            ..Default::default()
+        };
+        ModelProto { graph: Some(graph), ..Default::default() }.encode_to_vec()
+    }
+
+    #[test]
+    fn weights_of_eight_bits_are_restored() {
+        for scale in [vec![], vec![80], vec![1, 80], vec![64, 1], vec![64, 80]] {
+            let (proto, weights) = decode(model(&scale, &["y"])).unwrap();
+            assert_eq!(proto.graph.unwrap().node.len(), 1, "{scale:?}");
+            let weight = weights.iter().find(|weight| weight.name() == "product").unwrap();
+            let tensor = weight.tensor().unwrap();
+            let tensor = tensor.to_plain_array_view::<f32>().unwrap();
+            let stored = |i: usize, j: usize| f32::from((i * SHAPE[1] + j) as u8 as i8);
+            let at = |i: usize, j: usize| match *scale {
+                [] => 0.5,
+                [_] | [1, _] => j as f32 + 0.5,
+                [_, 1] => i as f32 + 0.5,
+                _ => (i * SHAPE[1] + j) as f32 + 0.5,
+            };
+            for (i, j) in [(0, 0), (1, 79), (3, 17), (63, 79)] {
+                assert_eq!(tensor[[i, j]], stored(i, j) * at(i, j), "{scale:?}, {i}, {j}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_more_than_a_product_needs_stays_in_the_graph() {
+        for outputs in [["y", "product"], ["y", "cast"]] {
+            let (proto, _) = decode(model(&[1, 80], &outputs)).unwrap();
+            assert_eq!(proto.graph.unwrap().node.len(), 3, "{outputs:?}");
+        }
+        for scale in [vec![64], vec![1, 1, 80], vec![2, 80]] {
+            let (proto, _) = decode(model(&scale, &["y"])).unwrap();
+            assert_eq!(proto.graph.unwrap().node.len(), 3, "{scale:?}");
+        }
+        let error = decode(model(&[80], &["z"])).err().unwrap().to_string();
+        assert_eq!(error, "nothing in the ONNX graph produces the output \"z\"");
+    }
 }
