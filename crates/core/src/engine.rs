@@ -11,6 +11,7 @@ mod inputs;
 mod outputs;
 mod proto;
 mod split;
+mod stored;
 mod weights;
 
 use ndarray::{Array1, Array2, Ix2};
@@ -18,6 +19,7 @@ use tract_onnx::prelude::*;
 
 use self::inputs::{Input, Role};
 use self::split::Split;
+use self::weights::Wired;
 use crate::{
     Error, ErrorKind, Execution, HashedBytes, Kernels, Pooling, Precision, Result, guard, limits,
 };
@@ -215,8 +217,9 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
         .parse(&proto, None)
         .map_err(|e| invalid("the ONNX graph cannot be read", e))?;
     drop(proto);
-    let (mut model, missing) =
-        weights::wire(parsed, weights).map_err(|e| invalid("the weights cannot be read", e))?;
+    // What is not fused needs tensors at once.
+    let Wired { mut model, stored, missing } = weights::wire(parsed, weights, isa.is_some())
+        .map_err(|e| invalid("the weights cannot be read", e))?;
     if let Some(name) = missing {
         return Err(Error::new(
             ErrorKind::InvalidModel,
@@ -224,8 +227,11 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
         ));
     }
     let inputs = inputs::bind(&mut model, expected.takes)?;
-    let typed =
+    let (outlets, stored): (Vec<_>, Vec<_>) = stored.into_iter().unzip();
+    model.inputs.extend(outlets);
+    let mut typed =
         model.into_typed().map_err(|e| invalid("the ONNX graph has no consistent types", e))?;
+    stored::put(&mut typed, stored).map_err(|e| invalid("the weights cannot be read", e))?;
     let (mut typed, output) = outputs::select(typed, expected)?;
     fold::fold_weights(&mut typed).map_err(|e| invalid("the weights cannot be restored", e))?;
     let mut execution = Execution { fused_blocks: 0, kernels: Kernels::Tract, precision };
@@ -246,6 +252,7 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
             ));
         }
         execution = Execution { fused_blocks, kernels: isa.into(), precision };
+        stored::take_out(&mut typed).map_err(|e| invalid("the weights cannot be read", e))?;
     }
     let planned = Split::of(&typed).and_then(|split| match split {
         Some(split) => Ok(Graph::Split(split)),

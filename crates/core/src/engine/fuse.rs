@@ -6,7 +6,7 @@ mod parts;
 
 use std::collections::{HashMap, HashSet};
 
-use isovec_kernels::{Block, Isa, Precision};
+use isovec_kernels::{Block, BlockWeights, Isa, Precision};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::array::{Gather, GatherNd, MultiBroadcastTo};
@@ -58,6 +58,9 @@ struct Search {
 
 impl Search {
     fn next(&mut self, model: &TypedModel) -> TractResult<Option<TypedModelPatch>> {
+        if self.budget == 0 {
+            return Ok(None);
+        }
         for id in model.eval_order()? {
             if !model.node(id).op_is::<Softmax>() || self.refused.contains(&id) {
                 continue;
@@ -85,10 +88,8 @@ impl Search {
         if mask.is_some() && found.without_nan {
             return None;
         }
-        let weights = found.weights();
-        let (isa, precision) = self.packing;
-        self.budget = self.budget.checked_sub(weights.packed_len(isa, precision)?)?;
-        let block = Arc::new(Block::new(&weights, isa, precision).ok()?);
+        let block = found.with_weights(|weights| self.pack(weights)).ok()??;
+        let block = Arc::new(block);
         let patch = || {
             let mut patch = TypedModelPatch::default();
             let mut inputs = tvec!(patch.tap_model(model, found.tokens)?);
@@ -101,6 +102,15 @@ impl Search {
             Ok(patch)
         };
         Some(patch())
+    }
+
+    fn pack(&mut self, weights: &BlockWeights<'_>) -> Option<Block> {
+        let (isa, precision) = self.packing;
+        let left = self.budget.checked_sub(weights.packed_len(isa, precision)?);
+        // Reading weights takes its time too: what is over the budget ends the search.
+        self.budget = left.unwrap_or(0);
+        left?;
+        Block::new(weights, isa, precision).ok()
     }
 }
 

@@ -1,7 +1,8 @@
-//! Weights, out of the file's bytes straight into tensors.
+//! Weights, which stay in the file's bytes until it is known what is made of them.
 //!
-//! tract would copy them into its protobuf first, and take those of eight bits through a tensor for each step. For
-//! a model of 90 MB that was 90 of 225 ms, most of it spent on getting memory.
+//! tract would copy them into its protobuf, then into tensors, and those of eight bits through a tensor for each step,
+//! most of which takes its time for getting memory. Those of an encoder are packed by us in the end, and a text reads
+//! some rows of its table of words: neither needs a tensor at all.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,14 +12,15 @@ use tract_onnx::model::ParseResult;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::tract_data::internal::*;
 use tract_onnx::tract_core::ops::konst::Const;
-use tract_onnx::tract_hir::internal::*;
 
 /// From so many bytes on a tensor of floats or bytes is kept out of the graph. Short ones say how graphs are built, so
 /// tract has them from the beginning.
 const LONG: usize = 4096;
 
 /// A tensor whose elements are in the file.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Weight {
     name: String,
     shape: Vec<usize>,
@@ -42,25 +44,80 @@ impl Weight {
         (bytes.len() >= LONG).then_some(Weight { name, shape, datum_type, bytes, scale: None })
     }
 
+    #[cfg(test)]
+    pub(super) fn of_f32(name: &str, shape: &[usize], bytes: Vec<u8>) -> Self {
+        let (name, shape, bytes) = (name.into(), shape.into(), bytes.into());
+        Weight { name, shape, datum_type: f32::datum_type(), bytes, scale: None }
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    fn tensor(&self) -> TractResult<Tensor> {
+    pub(super) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// How many bytes it has in the file.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether it is a matrix of f32, which may stay in the file for now.
+    fn may_stay(&self) -> bool {
+        let is_f32 = self.datum_type == f32::datum_type() || self.scale.is_some();
+        is_f32 && self.shape.len() == 2
+    }
+
+    /// Gives the rest of the file back, if nothing else is in use of it.
+    pub(super) fn leave_file(&mut self) {
+        let mut own = Vec::from(std::mem::take(&mut self.bytes));
+        own.shrink_to_fit();
+        self.bytes = own.into();
+    }
+
+    pub(super) fn tensor(&self) -> TractResult<Tensor> {
         let Some(scale) = &self.scale else {
-            let mut tensor = Tensor::zero_dt(self.datum_type, &self.shape)?;
-            tensor.as_bytes_mut().copy_from_slice(&self.bytes);
-            return Ok(tensor);
+            let blob = Blob::from_bytes_alignment(&self.bytes, vector_size())?;
+            let storage = PlainStorage::from(blob);
+            return Tensor::from_storage(self.datum_type, &self.shape, storage).into_plain_ram();
         };
-        let mut tensor = Tensor::zero::<f32>(&self.shape)?;
-        let stored = ArrayView::from_shape(&*self.shape, &self.bytes)?;
         let scale = scale.broadcast(&*self.shape).context("a scale of another shape")?;
+        let stored = ArrayView::from_shape(&*self.shape, &self.bytes)?;
+        let mut tensor = Tensor::zero::<f32>(&self.shape)?;
         Zip::from(tensor.to_plain_array_view_mut::<f32>()?)
             .and(stored)
             .and(scale)
-            .for_each(|weight, &stored, &scale| *weight = f32::from(stored.cast_signed()) * scale);
+            .for_each(|weight, stored, scale| *weight = restore(stored, scale));
         Ok(tensor)
     }
+
+    /// One row of a matrix of f32.
+    pub(super) fn read_row(&self, row: usize, into: &mut [f32]) -> TractResult<()> {
+        let [rows, columns] = *self.shape else { bail!("rows of a weight of {:?}", self.shape) };
+        ensure!(row < rows && into.len() == columns, "row {row} of {:?}", self.shape);
+        match &self.scale {
+            None => {
+                let bytes = &self.bytes[4 * columns * row..][..4 * columns];
+                into.iter_mut().zip(floats(bytes)).for_each(|(to, x)| *to = x);
+            }
+            Some(scale) => {
+                let scale = scale.broadcast((rows, columns)).context("a scale of another shape")?;
+                let stored = &self.bytes[columns * row..][..columns];
+                let pairs = stored.iter().zip(scale.row(row));
+                into.iter_mut().zip(pairs).for_each(|(to, (x, scale))| *to = restore(x, scale));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn restore(stored: &u8, scale: &f32) -> f32 {
+    f32::from(stored.cast_signed()) * scale
+}
+
+fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
+    bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes))
 }
 
 /// Takes `Mul(Cast(weight), scale)`, as weights of eight bits are stored, out of a graph: the product is then a weight
@@ -82,7 +139,7 @@ pub(super) fn fold_scales(graph: &mut GraphProto, weights: &mut [Weight]) {
             && !takers.outputs.contains(&**product)
             && let Some(scale) = graph.node[mul].input.iter().find(|input| *input != value)
             && let Some(scale) = scales.get(&**scale).filter(|scale| scale.scales(&weight.shape))
-            && let Some(scale) = scale.floats()
+            && let Some(scale) = scale.array()
         {
             products.push((index, [cast, mul], product.to_owned(), scale));
         }
@@ -132,75 +189,88 @@ fn to_f32(cast: &NodeProto) -> bool {
 }
 
 /// A tensor of f32 that is stored in the file.
-enum Constant<'a> {
-    Long(&'a Weight),
+struct Constant<'a> {
+    shape: Vec<usize>,
+    values: Values<'a>,
+}
+
+enum Values<'a> {
+    Long(&'a [u8]),
     Short(&'a TensorProto),
 }
 
 impl Constant<'_> {
-    fn shape(&self) -> Vec<usize> {
-        match self {
-            Constant::Long(weight) => weight.shape.clone(),
-            // What does not fit was refused before.
-            Constant::Short(tensor) => {
-                tensor.dims.iter().map(|dim| usize::try_from(*dim).unwrap_or(usize::MAX)).collect()
-            }
-        }
-    }
-
     /// Whether it can be broadcast to a weight of this shape.
     fn scales(&self, weight: &[usize]) -> bool {
-        let shape = self.shape();
-        let mut pairs = shape.iter().rev().zip(weight.iter().rev());
-        shape.len() <= weight.len() && pairs.all(|(scale, weight)| *scale == 1 || scale == weight)
+        let mut pairs = self.shape.iter().rev().zip(weight.iter().rev());
+        let fits = pairs.all(|(scale, weight)| *scale == 1 || scale == weight);
+        self.shape.len() <= weight.len() && fits
     }
 
-    fn floats(&self) -> Option<ArrayD<f32>> {
-        let of_bytes = |bytes: &[u8]| -> Vec<f32> {
-            bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-        };
-        let values = match self {
-            Constant::Long(weight) => of_bytes(&weight.bytes),
-            Constant::Short(tensor) => {
+    fn array(&self) -> Option<ArrayD<f32>> {
+        let values = match self.values {
+            Values::Long(bytes) => floats(bytes).collect(),
+            Values::Short(tensor) => {
                 let typed = tensor.float_data.iter().copied();
-                typed.chain(of_bytes(&tensor.raw_data)).collect()
+                typed.chain(floats(&tensor.raw_data)).collect()
             }
         };
-        ArrayD::from_shape_vec(self.shape(), values).ok()
+        ArrayD::from_shape_vec(&*self.shape, values).ok()
     }
 }
 
 /// The constants of f32, by name.
 fn scales<'a>(graph: &'a GraphProto, weights: &'a [Weight]) -> HashMap<&'a str, Constant<'a>> {
     let long = weights.iter().filter(|weight| weight.datum_type == f32::datum_type());
-    let short =
-        graph.initializer.iter().filter(|tensor| tensor.data_type == DataType::Float as i32);
-    let long = long.map(|weight| (&*weight.name, Constant::Long(weight)));
-    long.chain(short.map(|tensor| (&*tensor.name, Constant::Short(tensor)))).collect()
+    let long = long.map(|weight| {
+        let values = Values::Long(&weight.bytes);
+        (&*weight.name, Constant { shape: weight.shape.clone(), values })
+    });
+    let short = graph.initializer.iter();
+    let short = short.filter(|tensor| tensor.data_type == DataType::Float as i32);
+    let short = short.filter_map(|tensor| {
+        let shape = tensor.dims.iter().map(|dim| usize::try_from(*dim).ok());
+        let constant =
+            Constant { shape: shape.collect::<Option<_>>()?, values: Values::Short(tensor) };
+        Some((&*tensor.name, constant))
+    });
+    long.chain(short).collect()
 }
 
-/// Puts the weights into the graph that uses them. Gives the model, and the name of a value that nothing produces,
-/// if there is one. A name that is used twice is an error.
-pub(super) fn wire(
-    parsed: ParseResult,
-    weights: Vec<Weight>,
-) -> TractResult<(InferenceModel, Option<String>)> {
+/// A graph with its weights in it.
+pub(super) struct Wired {
+    pub(super) model: InferenceModel,
+    /// Weights that are in the file still, and where they belong: so far nothing gives these values.
+    pub(super) stored: Vec<(OutletId, Weight)>,
+    /// The name of a value that nothing produces, if there is one.
+    pub(super) missing: Option<String>,
+}
+
+/// Puts the weights into the graph that uses them; matrices stay in the file if they may. A name that is used twice is
+/// an error.
+pub(super) fn wire(parsed: ParseResult, weights: Vec<Weight>, stay: bool) -> TractResult<Wired> {
     let ParseResult { mut model, unresolved_inputs, outlets_by_name } = parsed;
     let mut missing: HashSet<&str> = unresolved_inputs.iter().map(String::as_str).collect();
     let mut wired = HashSet::new();
+    let mut stored = Vec::new();
     for weight in weights {
         // Some are there and nothing uses them.
         let Some(outlet) = outlets_by_name.get(&weight.name).copied() else { continue };
         ensure!(missing.remove(&*weight.name), "two values are named {:?}", weight.name);
+        wired.insert(outlet);
+        if stay && weight.may_stay() {
+            let fact = InferenceFact::dt_shape(f32::datum_type(), &*weight.shape);
+            model.set_outlet_fact(outlet, fact)?;
+            stored.push((outlet, weight));
+            continue;
+        }
         let tensor = weight.tensor()?.into_arc_tensor();
-        drop(weight);
         model.set_outlet_fact(outlet, TypedFact::try_from(tensor.clone())?.into())?;
         model.node_mut(outlet.node).op = Const::new(tensor)?.into();
-        wired.insert(outlet);
     }
     model.inputs.retain(|input| !wired.contains(input));
     let missing = unresolved_inputs.iter().find(|name| missing.contains(&***name)).cloned();
-    Ok((model, missing))
+    Ok(Wired { model, stored, missing })
 }
 
 #[cfg(test)]
@@ -268,6 +338,9 @@ mod tests {
             };
             for (i, j) in [(0, 0), (1, 79), (3, 17), (63, 79)] {
                 assert_eq!(tensor[[i, j]], stored(i, j) * at(i, j), "{scale:?}, {i}, {j}");
+                let mut row = [0.0; SHAPE[1]];
+                weight.read_row(i, &mut row).unwrap();
+                assert_eq!(row[j], tensor[[i, j]], "{scale:?}, {i}, {j}");
             }
         }
     }

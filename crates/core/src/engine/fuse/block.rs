@@ -2,7 +2,7 @@
 
 use std::f32::consts::FRAC_1_SQRT_2;
 
-use isovec_kernels::{Activation, BlockWeights, NormPlacement};
+use isovec_kernels::{Activation, BlockWeights, LinearWeights, NormPlacement};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::BinMiniOp;
@@ -36,7 +36,8 @@ pub(super) struct Found {
     pub(super) without_nan: bool,
     heads: usize,
     scale: f32,
-    qkv: Linear,
+    /// Queries, keys and values.
+    qkv: [Linear; 3],
     projection: Linear,
     up: Linear,
     activation: Activation,
@@ -46,20 +47,45 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn weights(&self) -> BlockWeights<'_> {
-        BlockWeights {
+    /// What `take` makes of the block's weights, which are read for it.
+    pub(super) fn with_weights<T>(
+        &self,
+        take: impl FnOnce(&BlockWeights<'_>) -> T,
+    ) -> TractResult<T> {
+        let (qkv, qkv_bias) = side_by_side(&self.qkv)?;
+        let [output, up, down] =
+            [self.projection.weight()?, self.up.weight()?, self.down.weight()?];
+        Ok(take(&BlockWeights {
             heads: self.heads,
             scale: self.scale,
-            qkv: self.qkv.weights(),
-            output: self.projection.weights(),
-            up: self.up.weights(),
+            qkv: LinearWeights { weight: &qkv, bias: &qkv_bias },
+            output: LinearWeights { weight: values(&output)?, bias: &self.projection.bias },
+            up: LinearWeights { weight: values(&up)?, bias: &self.up.bias },
             activation: self.activation,
-            down: self.down.weights(),
+            down: LinearWeights { weight: values(&down)?, bias: &self.down.bias },
             placement: self.placement,
             norm_1: self.norms[0].weights(),
             norm_2: self.norms[1].weights(),
+        }))
+    }
+}
+
+/// The weights and biases of three products side by side, as one of three times the outputs.
+fn side_by_side(parts: &[Linear; 3]) -> TractResult<(Vec<f32>, Vec<f32>)> {
+    let outputs = parts[0].bias.len().max(1);
+    let [a, b, c] = [parts[0].weight()?, parts[1].weight()?, parts[2].weight()?];
+    let [a, b, c] = [values(&a)?, values(&b)?, values(&c)?];
+    let mut weight = Vec::with_capacity(a.len() + b.len() + c.len());
+    for ((a, b), c) in a.chunks(outputs).zip(b.chunks(outputs)).zip(c.chunks(outputs)) {
+        for row in [a, b, c] {
+            weight.extend_from_slice(row);
         }
     }
+    Ok((weight, parts.iter().flat_map(|part| &part.bias).copied().collect()))
+}
+
+fn values(weight: &Tensor) -> TractResult<&[f32]> {
+    weight.try_as_plain_ram()?.as_slice()
 }
 
 /// The block whose attention has the softmax `id`, if it is one.
@@ -126,7 +152,7 @@ pub(super) fn around(model: &TypedModel, id: usize) -> Option<Found> {
         without_nan: probabilities.is_some(),
         heads: heads?,
         scale: scores.scale * queries.scale * keys.scale,
-        qkv: Linear::beside([&queries.linear, &keys.linear, &values.linear]),
+        qkv: [queries.linear, keys.linear, values.linear],
         projection,
         up,
         activation,

@@ -1,6 +1,6 @@
 //! What blocks are made of: products by weights, layer normalisations, constants.
 
-use isovec_kernels::{LinearWeights, NormWeights};
+use isovec_kernels::NormWeights;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::binary::{BinMiniOp, TypedBinOp};
@@ -8,51 +8,68 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math::{Add, Mul, Sub};
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, RmsNorm};
 
+use super::super::stored::Stored;
+use super::super::weights::Weight;
 use super::labels::{self, Label};
+
+/// Operations on the axes of a weight in the file: tract leaves one or two. A hostile file may have any number.
+const MOST_AXIS_OPS: usize = 8;
 
 /// A product by weights and the sum with a bias.
 pub(super) struct Linear {
     weight: Matrix,
-    bias: Vec<f32>,
+    pub(super) bias: Vec<f32>,
 }
 
-/// The elements of `(inputs, outputs)`, row by row.
-enum Matrix {
-    /// Those of a constant, which is not copied.
-    Constant(Arc<Tensor>),
-    Own(Vec<f32>),
+/// The weights of a product.
+struct Matrix {
+    constant: Constant,
+    /// Its axes that are longer than one come in this order: inputs, which may be two axes, and outputs.
+    order: Vec<usize>,
 }
 
-impl Matrix {
-    fn values(&self) -> &[f32] {
-        match self {
-            Matrix::Constant(constant) => {
-                let view = constant.to_plain_array_view::<f32>().ok();
-                view.and_then(|view| view.to_slice()).unwrap_or_default()
+/// A constant of f32.
+enum Constant {
+    /// One that is in the file, and what is done with its axes, the last first.
+    Stored(Arc<Weight>, Vec<AxisOp>),
+    Tensor(Arc<Tensor>),
+}
+
+impl Constant {
+    /// The constant that `outlet` is.
+    fn of(model: &TypedModel, mut outlet: OutletId) -> Option<Self> {
+        let mut axes = Vec::new();
+        while let Some(op) = producer(model, outlet).op_as::<AxisOp>() {
+            if axes.len() == MOST_AXIS_OPS {
+                return None;
             }
-            Matrix::Own(values) => values,
+            axes.push(op.clone());
+            outlet = *producer(model, outlet).inputs.first()?;
+        }
+        match producer(model, outlet).op_as::<Stored>() {
+            Some(Stored(weight)) => Some(Constant::Stored(Arc::clone(weight), axes)),
+            None if axes.is_empty() => constant(model, outlet).map(Constant::Tensor),
+            None => None,
         }
     }
 }
 
 impl Linear {
-    pub(super) fn weights(&self) -> LinearWeights<'_> {
-        LinearWeights { weight: self.weight.values(), bias: &self.bias }
-    }
-
-    /// Three side by side, as one of three times the outputs.
-    pub(super) fn beside(parts: [&Linear; 3]) -> Linear {
-        let outputs = parts[0].bias.len();
-        let weights = parts.map(|part| part.weight.values());
-        let mut weight = Vec::with_capacity(weights.iter().map(|weight| weight.len()).sum());
-        let [a, b, c] = weights.map(|weight| weight.chunks(outputs.max(1)));
-        for ((a, b), c) in a.zip(b).zip(c) {
-            for row in [a, b, c] {
-                weight.extend_from_slice(row);
+    /// The weights, `(inputs, outputs)` but for axes of one.
+    pub(super) fn weight(&self) -> TractResult<Arc<Tensor>> {
+        let Matrix { constant, order } = &self.weight;
+        let tensor = match constant {
+            Constant::Tensor(tensor) => Arc::clone(tensor),
+            Constant::Stored(weight, axes) => {
+                let mut tensor = weight.tensor()?;
+                axes.iter().rev().try_for_each(|op| op.change_tensor(&mut tensor, false))?;
+                tensor.into_arc_tensor()
             }
+        };
+        if order.is_sorted() {
+            return Ok(tensor);
         }
-        let weight = Matrix::Own(weight);
-        Linear { weight, bias: parts.iter().flat_map(|part| &part.bias).copied().collect() }
+        Ok(Arc::unwrap_or_clone(tensor).permute_axes(order)?.into_arc_tensor())
     }
 }
 
@@ -157,7 +174,9 @@ fn product_by_weights(
         return None;
     }
     let slot = node.inputs.iter().position(|input| *input == x)?;
-    let weight = constant(model, *node.inputs.get(1 - slot)?)?;
+    let weight = *node.inputs.get(1 - slot)?;
+    let constant = Constant::of(model, weight)?;
+    let shape = model.outlet_fact(weight).ok()?.shape.as_concrete()?;
     let mut summed = tvec![];
     let mut kept = tvec![];
     let mut ones = tvec![];
@@ -180,7 +199,7 @@ fn product_by_weights(
                 Label::One
             }
             (Some(Label::Token), None, true) => Label::Token,
-            (None | Some(Label::One), Some(position), true) if weight.shape()[position] != 1 => {
+            (None | Some(Label::One), Some(position), true) if shape[position] != 1 => {
                 kept.push(position);
                 Label::Feature
             }
@@ -202,17 +221,12 @@ fn product_by_weights(
         [(Label::Feature, _)] | [(Label::Head, _), (Label::Dim, _)] => kept.len() == 1,
         _ => false,
     };
-    if !whole || ones.iter().any(|&position| weight.shape()[position] != 1) {
+    if !whole || ones.iter().any(|&position| shape[position] != 1) {
         return None;
     }
     let order: Vec<usize> =
         ones.into_iter().chain(summed.iter().map(|(_, position)| *position)).chain(kept).collect();
-    if order.is_sorted() {
-        return Some((Matrix::Constant(weight), output));
-    }
-    let view = weight.to_plain_array_view::<f32>().ok()?;
-    let weight = view.permuted_axes(order).as_standard_layout().into_owned();
-    Some((Matrix::Own(weight.into_raw_vec_and_offset().0), output))
+    Some((Matrix { constant, order }, output))
 }
 
 /// The sum with a bias behind a product: the value it is, and the bias.
@@ -248,7 +262,7 @@ pub(super) fn linear_before(
     }
     let (product, bias) = both_ways(add).find(|(_, bias)| constant(model, *bias).is_some())?;
     let node = producer(model, product);
-    let x = *node.inputs.iter().find(|input| constant(model, **input).is_none())?;
+    let x = *node.inputs.iter().find(|input| Constant::of(model, **input).is_none())?;
     let axes = labels::of_tokens(model.outlet_fact(x).ok()?)?;
     let (weight, axes) = product_by_weights(model, node, x, &axes)?;
     let last = axes.last() == Some(&Label::Feature);
