@@ -9,10 +9,8 @@ use tract_onnx::tract_core::ops::source::TypedSource;
 use super::weights::Weight;
 
 /// A weight. tract sees a value that it knows nothing of, so its passes let it be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stored(pub(super) Arc<Weight>);
-
-impl Eq for Stored {}
 
 impl Op for Stored {
     fn name(&self) -> StaticName {
@@ -39,10 +37,8 @@ impl TypedOp for Stored {
 }
 
 /// The rows of a table that ids `[..]` name: `[.., columns]`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Rows(Arc<Weight>);
-
-impl Eq for Rows {}
 
 impl Op for Rows {
     fn name(&self) -> StaticName {
