@@ -1,8 +1,8 @@
 """isovec beside ONNX Runtime and Pillow: same files, same run; text or image in, vector or pixels out.
 
 The two take turns, round by round, so that a slow phase of the machine hits both; the figures are
-medians. Of texts it writes results/compare.json and results/compare.svg, in eight bits results/int8.*, of images
-results/images.*, and it prints tables in Markdown.
+medians. Of texts it writes results/compare.json and results/compare.svg, in the other precisions results/bf16.* and
+results/int8.*, of images results/images.*, and it prints tables in Markdown.
 """
 
 from __future__ import annotations
@@ -197,9 +197,13 @@ def text_panel(worker: str, model: Path, rounds: int, precision: str) -> Panel:
     rows.append(row("cold start, to the first vector", "ms", *cold))
     rows.append(row("peak memory, 1 thread", "MiB", [peak[0]], [peak[1]]))
     peer = f"ONNX Runtime {OnnxRuntime.version()}"
-    if precision == "int8":
-        return Panel("int8 beside ONNX Runtime's dynamic int8", f"{peer}, dynamic int8", rows)
-    return Panel("isovec beside ONNX Runtime", peer, rows)
+    match precision:
+        case "int8":
+            return Panel("int8 beside ONNX Runtime's dynamic int8", f"{peer}, dynamic int8", rows)
+        case "bf16":
+            return Panel("bf16 beside ONNX Runtime's fp32", f"{peer}, fp32", rows)
+        case _:
+            return Panel("isovec beside ONNX Runtime", peer, rows)
 
 
 def corpus() -> list[str]:
@@ -208,18 +212,20 @@ def corpus() -> list[str]:
 
 @dataclass
 class Quality:
-    """How close vectors of 8 bits are to ONNX Runtime's of fp32, over the corpus."""
+    """How close rounded vectors are to ONNX Runtime's of fp32, over the corpus."""
 
     cosine_median: float
     cosine_min: float
     top_10_agreement: float
 
 
-def qualities(worker: str, model: Path) -> dict[str, Quality]:
+def qualities(worker: str, model: Path, precision: str) -> dict[str, Quality]:
     texts = corpus()
     with tempfile.TemporaryDirectory() as folder:
-        with Sides(worker, "text", model, 1, "int8") as sides, Sides(worker, "text", model, 1) as full:
-            asked = {"isovec": sides.ours, "peer": sides.theirs, "reference": full.theirs}
+        with Sides(worker, "text", model, 1, precision) as sides, Sides(worker, "text", model, 1) as full:
+            asked = {"isovec": sides.ours, "reference": full.theirs}
+            if precision == "int8":
+                asked["peer"] = sides.theirs
             vectors = {}
             for name, side in asked.items():
                 file = Path(folder) / name
@@ -241,16 +247,16 @@ def quality(vectors: np.ndarray, reference: np.ndarray) -> Quality:
     return Quality(median, lowest, statistics.mean(agreement))
 
 
-def print_qualities(of: dict[str, Quality], peer: str) -> None:
-    print(f"| 1,000 mixed texts, beside fp32 | isovec int8 | {peer} |")
-    print("|---|---:|---:|")
+def print_qualities(of: dict[str, Quality], precision: str, peer: str) -> None:
+    titles = {"isovec": f"isovec {precision}", "peer": peer}
+    print(f"| 1,000 mixed texts, beside fp32 | {' | '.join(titles[side] for side in of)} |")
+    print("|---|" + "---:|" * len(of))
     for field, name in (
         ("cosine_median", "cosine, median"),
         ("cosine_min", "cosine, lowest"),
         ("top_10_agreement", "the same among the ten nearest"),
     ):
-        ours, theirs = (getattr(of[side], field) for side in ("isovec", "peer"))
-        print(f"| {name} | {ours:.4f} | {theirs:.4f} |")
+        print(f"| {name} | {' | '.join(f'{getattr(own, field):.5f}' for own in of.values())} |")
     print()
 
 
@@ -312,11 +318,17 @@ def embed_pixels(sides: Sides, rounds: int, files: list[str], repeat: int) -> li
     return [ours, min(theirs, key=statistics.median)]
 
 
+def of_cpu(field: str) -> str | None:
+    lines = open("/proc/cpuinfo")
+    return next((line.split(":")[1].strip() for line in lines if line.startswith(field)), None)
+
+
+def cpu_flags() -> list[str]:
+    return (of_cpu("flags") or "").split()
+
+
 def machine() -> dict[str, str]:
-    cpu = next(
-        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
-        platform.processor(),
-    )
+    cpu = of_cpu("model name") or platform.processor()
     return {"cpu": cpu, "cores": str(os.cpu_count()), "system": platform.platform()}
 
 
@@ -360,7 +372,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="folder with model.onnx, tokenizer.json: measure texts")
     parser.add_argument("--clip", type=Path, help="folder of a CLIP of random weights: measure images")
     parser.add_argument("--images", type=Path, help="folder of the test images, for --clip")
-    parser.add_argument("--only", choices=["texts", "int8", "images"])
+    parser.add_argument("--only", choices=["texts", "bf16", "int8", "images"])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--output", type=Path, default=HERE / "results")
     args = parser.parse_args()
@@ -370,12 +382,15 @@ def main() -> None:
         panel = text_panel(args.worker, args.model, args.rounds, "fp32")
         save("compare", [panel], args.rounds, args.output)
         print_scaling(panel.rows)
-    if args.model and args.only in (None, "int8"):
-        panel = text_panel(args.worker, args.model, args.rounds, "int8")
-        of = qualities(args.worker, args.model)
-        quality = {side: asdict(measured) for side, measured in of.items()}
-        save("int8", [panel], args.rounds, args.output, quality=quality)
-        print_qualities(of, panel.peer)
+    for precision in ("bf16", "int8"):
+        # Without its instructions bf16 takes the time of fp32: then only if asked for.
+        worthwhile = precision == "int8" or "avx512_bf16" in cpu_flags()
+        if args.model and (args.only == precision or args.only is None and worthwhile):
+            panel = text_panel(args.worker, args.model, args.rounds, precision)
+            of = qualities(args.worker, args.model, precision)
+            quality = {side: asdict(measured) for side, measured in of.items()}
+            save(precision, [panel], args.rounds, args.output, quality=quality)
+            print_qualities(of, precision, panel.peer)
     if args.clip:
         panels = image_panels(args.worker, args.clip, args.images, args.rounds)
         save("images", panels, args.rounds, args.output)

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
+use std::ops::Range;
 
 use isovec::{
     Clip, ErrorKind, Execution, ImageOptions, Kernels, Manifest, Precision, TextEmbedder,
@@ -97,39 +98,77 @@ fn kernels_go_by_their_names() {
     assert!(Kernels::Best.is_available() && Kernels::Plain.is_available());
 }
 
-/// Eight bits: close to all 32, on every path, and for each text the same whoever is beside it.
+/// How close a precision's vectors are to those of fp32.
+struct Closeness {
+    precision: Precision,
+    lowest: f32,
+    median: f32,
+    /// Less than which the median is, or nothing was rounded.
+    exact: f32,
+    /// Between two paths: numbers that differ in the last digit may be rounded to different ones.
+    between_paths: f32,
+}
+
+const ROUNDED: [Closeness; 2] = [
+    Closeness {
+        precision: Precision::Bf16,
+        lowest: 0.9995,
+        median: 0.9999,
+        exact: 0.999_999_9,
+        between_paths: 0.9999,
+    },
+    Closeness {
+        precision: Precision::Int8,
+        lowest: 0.98,
+        median: 0.998,
+        exact: 0.999_99,
+        between_paths: 0.997,
+    },
+];
+
+/// Sixteen and eight bits: close to all 32, on every path, and for each text the same whoever is beside it.
 #[test]
-fn int8_is_close_and_does_not_depend_on_neighbours() {
+fn rounded_precisions_are_close_and_do_not_depend_on_neighbours() {
     let texts: Vec<String> = golden(512).texts.into_iter().map(|golden| golden.text).collect();
     // The weights of the other variant are in eight bits already; torch's newer exporter has written it.
     for variant in ["fp32", "int8"] {
         let builder = || TextEmbedder::builder("all-MiniLM-L6-v2").variant(variant);
-        check_int8(&texts, builder);
+        for expected in &ROUNDED {
+            check_rounded(&texts, builder, expected);
+        }
     }
 }
 
-fn check_int8<'a>(texts: &[String], builder: impl Fn() -> TextEmbedderBuilder<'a>) {
+fn check_rounded<'a>(
+    texts: &[String],
+    builder: impl Fn() -> TextEmbedderBuilder<'a>,
+    expected: &Closeness,
+) {
+    let rounded = expected.precision;
     let plain = builder().open().unwrap();
     let full = plain.embed_batch(texts).unwrap();
     let mut failures = Failures::default();
     let mut all_paths = Vec::new();
     for kernels in available().filter(|kernels| *kernels != Kernels::Tract) {
-        let builder = builder().precision(Precision::Int8);
+        let builder = builder().precision(rounded);
         let model = builder.kernels(kernels).threads(2).open().unwrap();
         let Execution { fused_blocks, precision, .. } = model.execution();
-        assert_eq!((fused_blocks, precision), (6, Precision::Int8));
+        assert_eq!((fused_blocks, precision), (6, rounded));
         assert_ne!(model.fingerprint(), plain.fingerprint());
         let together = model.embed_batch(texts).unwrap();
         let mut cosines: Vec<f32> = Vec::new();
         for ((text, together), full) in texts.iter().zip(&together).zip(&full) {
             let alone = model.embed(text).unwrap();
-            failures.check(alone == *together, || format!("{kernels}: {text:?} beside others"));
+            failures.check(alone == *together, || {
+                format!("{rounded}, {kernels}: {text:?} beside others")
+            });
             cosines.push(vector::cosine(alone.vector(), full.vector()).unwrap());
         }
         cosines.sort_by(f32::total_cmp);
         let (lowest, median) = (cosines[0], cosines[cosines.len() / 2]);
-        failures.check(lowest > 0.98 && median > 0.998 && median < 0.999_99, || {
-            format!("{kernels}: cosines from {lowest} on, {median} in the middle")
+        let close = lowest > expected.lowest && median > expected.median;
+        failures.check(close && median < expected.exact, || {
+            format!("{rounded}, {kernels}: cosines from {lowest} on, {median} in the middle")
         });
         all_paths.push((kernels, model.fingerprint(), together));
     }
@@ -138,45 +177,53 @@ fn check_int8<'a>(texts: &[String], builder: impl Fn() -> TextEmbedderBuilder<'a
         assert_eq!(other, fingerprint, "{kernels}");
         for (a, b) in vectors.iter().zip(others) {
             let cosine = vector::cosine(a.vector(), b.vector()).unwrap();
-            // Numbers that differ in the last digit may be rounded to different integers.
-            failures.check(cosine > 0.997, || format!("{kernels}: {cosine} to another path"));
+            failures.check(cosine > expected.between_paths, || {
+                format!("{rounded}, {kernels}: {cosine} to another path")
+            });
         }
     }
     failures.report();
 }
 
 #[test]
-fn clip_in_int8_is_close() {
+fn clip_in_rounded_precisions_is_close() {
     let folder = folder_in("ISOVEC_SYNTHETIC_CLIP");
     let folder = folder.to_string_lossy();
-    let [full, int8] = [Precision::Fp32, Precision::Int8]
+    let [full, bf16, int8] = Precision::ALL
         .map(|precision| Clip::builder(&*folder).precision(precision).open().unwrap());
+    clip_is_close([&full, &bf16], 0.9999..0.999_999_9);
+    clip_is_close([&full, &int8], 0.99..0.999_99);
+}
+
+fn clip_is_close(models: [&Clip; 2], expected: Range<f32>) {
     let file = folder_in("ISOVEC_TEST_IMAGES").join("files/rgb-640x480.jpg");
-    let images = [&full, &int8].map(|clip| clip.images().embed_file(&file).unwrap());
-    let texts = [&full, &int8].map(|clip| clip.texts().embed("a photo of a cat").unwrap());
+    let images = models.map(|clip| clip.images().embed_file(&file).unwrap());
+    let texts = models.map(|clip| clip.texts().embed("a photo of a cat").unwrap());
     for [a, b] in [images.each_ref().map(|i| i.vector()), texts.each_ref().map(|t| t.vector())] {
         let cosine = vector::cosine(a, b).unwrap();
-        assert!((0.99..0.999_99).contains(&cosine), "{cosine}");
+        assert!(expected.contains(&cosine), "{cosine}, not in {expected:?}");
     }
-    assert_ne!(full.images().fingerprint(), int8.images().fingerprint());
-    assert_ne!(full.texts().fingerprint(), int8.texts().fingerprint());
+    let [full, rounded] = models;
+    assert_ne!(full.images().fingerprint(), rounded.images().fingerprint());
+    assert_ne!(full.texts().fingerprint(), rounded.texts().fingerprint());
 }
 
 #[test]
-fn int8_is_refused_where_there_are_no_blocks() {
+fn rounded_precisions_are_refused_where_there_are_no_blocks() {
     for name in NOT_FUSED {
         let folder = test_models().join(name);
-        let builder = TextEmbedder::builder(folder.to_string_lossy()).precision(Precision::Int8);
-        let error = builder.open().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{name}");
-        assert!(
-            error.to_string().contains("precision: int8 is for models whose encoder is recognised"),
-            "{name}: {error}"
-        );
+        for precision in [Precision::Bf16, Precision::Int8] {
+            let builder = TextEmbedder::builder(folder.to_string_lossy()).precision(precision);
+            let error = builder.open().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{name}");
+            let expected =
+                format!("precision: {precision} is for models whose encoder is recognised");
+            assert!(error.to_string().contains(&expected), "{name}: {error}");
+        }
     }
     let builder = TextEmbedder::builder("all-MiniLM-L6-v2").precision(Precision::Int8);
     let error = builder.kernels(Kernels::Tract).open().unwrap_err();
     assert_eq!(error.to_string(), "kernels: those of tract have no int8");
     let error = "int4".parse::<Precision>().unwrap_err();
-    assert_eq!(error.to_string(), "precision: \"int4\", expected one of fp32, int8");
+    assert_eq!(error.to_string(), "precision: \"int4\", expected one of fp32, bf16, int8");
 }

@@ -61,8 +61,8 @@ pub(crate) struct ModelArgs {
     /// The weights to use: fp32, int8
     #[arg(long)]
     pub(crate) variant: Option<String>,
-    /// Compute in fp32, or in int8: faster, with vectors that are close to those of fp32
-    #[arg(long, value_name = "fp32|int8", default_value_t)]
+    /// Compute in fp32, or faster, with vectors that are close to those of fp32: in bf16, in int8
+    #[arg(long, value_name = "fp32|bf16|int8", default_value_t)]
     pub(crate) precision: Precision,
     /// Read at most this many tokens of a text, special tokens included
     #[arg(long, value_name = "N")]
@@ -170,8 +170,8 @@ pub(crate) struct SearchArgs {
     /// The weights to use: fp32, int8
     #[arg(long)]
     pub(crate) variant: Option<String>,
-    /// Compute in fp32, or in int8: faster, with vectors that are close to those of fp32
-    #[arg(long, value_name = "fp32|int8", default_value_t)]
+    /// Compute in fp32, or faster, with vectors that are close to those of fp32: in bf16, in int8
+    #[arg(long, value_name = "fp32|bf16|int8", default_value_t)]
     pub(crate) precision: Precision,
     /// Read at most this many tokens of a text, special tokens included
     #[arg(long, value_name = "N", conflicts_with = "images")]
@@ -207,8 +207,8 @@ pub(crate) struct ImageModelArgs {
     /// The weights to use
     #[arg(long)]
     pub(crate) variant: Option<String>,
-    /// Compute in fp32, or in int8: faster, with vectors that are close to those of fp32
-    #[arg(long, value_name = "fp32|int8", default_value_t)]
+    /// Compute in fp32, or faster, with vectors that are close to those of fp32: in bf16, in int8
+    #[arg(long, value_name = "fp32|bf16|int8", default_value_t)]
     pub(crate) precision: Precision,
     /// Turn photographs upright by their EXIF data first
     #[arg(long)]

@@ -15,7 +15,7 @@ use crate::{Error, ErrorKind, Precision, Result};
 #[non_exhaustive]
 pub enum Kernels {
     /// The fastest that the machine has: on x86-64 and in WebAssembly the best of ours, elsewhere tract's, which have
-    /// no [`Int8`](Precision::Int8): for that, ours.
+    /// no [`Bf16`](Precision::Bf16) and no [`Int8`](Precision::Int8): for those, ours.
     #[default]
     Best,
     /// Those of tract: the graph is run as it is, operator by operator.

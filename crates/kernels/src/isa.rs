@@ -1,5 +1,8 @@
 //! The instruction sets, and the loops compiled for each.
 
+use crate::bf16;
+#[cfg(target_arch = "x86_64")]
+use crate::bf16::{Pair, PairLoops, PairProduct, Pairs};
 use crate::linear::Floats;
 use crate::math::Activation;
 use crate::product::{Product, product};
@@ -89,6 +92,14 @@ impl Isa {
             Isa::Avx2 | Isa::Avx512 => None,
         }
     }
+
+    /// Its loops for products of pairs in bf16, if it has instructions for them and this machine can run them.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn pair_loops(self) -> Option<&'static PairLoops> {
+        let available =
+            self == Isa::Avx512 && self.is_available() && is_x86_feature_detected!("avx512bf16");
+        available.then_some(&bf16_pairs::LOOPS)
+    }
 }
 
 /// A product of numbers.
@@ -109,6 +120,8 @@ pub(crate) struct Loops {
     pub(crate) narrow_product: unsafe fn(&FloatProduct),
     pub(crate) softmax: unsafe fn(*mut f32, usize, f32, *const f32),
     pub(crate) add: unsafe fn(*mut f32, *const f32, *const f32, usize),
+    /// To bf16.
+    pub(crate) round: unsafe fn(&[f32], &mut [f32]),
     pub(crate) normalize: unsafe fn(*mut f32, *const f32, (*const f32, *const f32), f32, usize),
     #[cfg_attr(not(test), expect(dead_code, reason = "for the tests: the rest has it inlined"))]
     pub(crate) activate: unsafe fn(Activation, *mut f32),
@@ -140,6 +153,7 @@ macro_rules! loops {
                 narrow_product,
                 softmax,
                 add,
+                round,
                 normalize,
                 activate,
             };
@@ -166,6 +180,11 @@ macro_rules! loops {
             unsafe fn add(to: *mut f32, a: *const f32, b: *const f32, n: usize) {
                 // SAFETY: as above.
                 unsafe { rows::add::<$simd>(to, a, b, n) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn round(numbers: &[f32], to: &mut [f32]) {
+                bf16::round(numbers, to);
             }
 
             $(#[target_feature(enable = $feature)])?
@@ -232,6 +251,26 @@ int_loops!(plain_ints, Lanes4, 2 x 4);
 int_loops!(avx2_ints, Avx2, 2 x 6, "avx2,fma");
 #[cfg(target_arch = "x86_64")]
 int_loops!(vnni_ints, Avx512, 3 x 8, "avx512f,avx512vnni");
+
+#[cfg(target_arch = "x86_64")]
+mod bf16_pairs {
+    use super::*;
+    use crate::simd::Simd;
+
+    pub(super) static LOOPS: PairLoops =
+        PairLoops { width: 3 * Avx512::LANES, product: pair_product, round };
+
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    unsafe fn pair_product(of: &PairProduct) {
+        // SAFETY: the caller promises the pointers, and Isa::pair_loops the instructions.
+        unsafe { product::<Avx512, Pairs, 3, 8>(of) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    unsafe fn round(row: &[f32], to: &mut [Pair]) {
+        bf16::round_to_pairs(row, to);
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@
 //!   it against tract's plain implementation.
 
 mod attention;
+mod bf16;
 mod encoder;
 mod isa;
 mod lanes;

@@ -1,6 +1,7 @@
 //! A product by weights that were packed once.
 
 use crate::Precision;
+use crate::bf16::{self, Rounded};
 use crate::encoder::{BlockError, LinearWeights};
 use crate::isa::{Isa, Loops};
 use crate::math::Activation;
@@ -22,6 +23,7 @@ enum Weights {
         /// See [`Product::b`].
         panels: Aligned,
     },
+    Bf16(Rounded),
     Int8(Quantized),
 }
 
@@ -48,6 +50,11 @@ impl Linear {
                 pack(weights.weight, outputs, outputs, width, panels.as_mut_slice());
                 (width, Weights::Fp32 { loops, panels })
             }
+            Precision::Bf16 => {
+                let width = bf16::width(isa).ok_or_else(unavailable)?;
+                let packed = Rounded::new(isa, weights.weight, outputs);
+                (width, Weights::Bf16(packed.ok_or_else(unavailable)?))
+            }
             Precision::Int8 => {
                 if inputs > MOST_INPUTS {
                     return Err(BlockError(format!(
@@ -72,6 +79,7 @@ impl Linear {
     pub(crate) fn scratch(&self, n: usize) -> Option<usize> {
         match &self.weights {
             Weights::Fp32 { .. } => Some(0),
+            Weights::Bf16(weights) => weights.scratch(n),
             Weights::Int8(weights) => weights.scratch(n),
         }
     }
@@ -106,6 +114,10 @@ impl Linear {
                 // SAFETY: `n` rows are in both, and the panels were made for so many inputs and outputs.
                 unsafe { (loops.wide_product)(&product) }
             }
+            Weights::Bf16(weights) => {
+                // SAFETY: as above.
+                unsafe { weights.run(n, rows, bias, activation, (to, self.outputs), scratch) }
+            }
             Weights::Int8(weights) => {
                 // SAFETY: as above.
                 unsafe { weights.run(n, rows, bias, activation, (to, self.outputs), scratch) }
@@ -118,6 +130,7 @@ impl Linear {
 pub(crate) fn width(isa: Isa, precision: Precision) -> Option<usize> {
     match precision {
         Precision::Fp32 => isa.loops().map(|loops| loops.wide),
+        Precision::Bf16 => bf16::width(isa),
         Precision::Int8 => isa.int_loops().map(|loops| loops.width),
     }
 }

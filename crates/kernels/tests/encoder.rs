@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::ops::Range;
+
 use isovec_kernels::{
     Activation, Block, BlockWeights, Isa, LinearWeights, NormPlacement, NormWeights, Precision,
 };
@@ -202,7 +204,8 @@ fn available() -> impl Iterator<Item = Isa> {
 
 /// Every path that this machine has.
 fn paths() -> impl Iterator<Item = (Isa, Precision)> {
-    available().flat_map(|isa| [(isa, Precision::Fp32), (isa, Precision::Int8)])
+    let precisions = [Precision::Fp32, Precision::Bf16, Precision::Int8];
+    available().flat_map(move |isa| precisions.map(|precision| (isa, precision)))
 }
 
 proptest! {
@@ -228,7 +231,7 @@ proptest! {
             block.run(&tokens, mask.as_deref(), &mut got);
             for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
                 let error = (f64::from(*got) - expected).abs();
-                let close = precision == Precision::Int8 || error < 2e-5 * expected.abs().max(1.0);
+                let close = precision != Precision::Fp32 || error < 2e-5 * expected.abs().max(1.0);
                 prop_assert!(got.is_finite() && close, "{isa:?}, {i}: {got}, not {expected}");
             }
             let mut again = vec![1.0; tokens.len()];
@@ -248,10 +251,16 @@ proptest! {
     }
 }
 
-/// Rounding each number of a product to one of 256 is an error of less than 1/256 of the largest; those of a row
-/// mostly cancel out.
+/// Rounding each number of a product to one of 256 is an error of less than 1/256 of the largest, and to one of bf16 of
+/// at most 1/256 of itself; those of a row mostly cancel out.
 #[test]
-fn int8_is_close_to_the_formulas() {
+fn rounded_precisions_are_close_to_the_formulas() {
+    for (precision, errors) in [(Precision::Bf16, 1e-4..0.005), (Precision::Int8, 1e-4..0.02)] {
+        are_close(precision, &errors);
+    }
+}
+
+fn are_close(precision: Precision, expected_errors: &Range<f64>) {
     for (tokens, heads, head_size, intermediate) in
         [(1, 4, 16, 200), (9, 3, 33, 130), (50, 12, 32, 1536)]
     {
@@ -271,13 +280,15 @@ fn int8_is_close_to_the_formulas() {
             let expected = weights.in_f64(&tokens, None);
             for isa in available() {
                 let mut got = vec![0.0; tokens.len()];
-                weights.block(isa, Precision::Int8).run(&tokens, None, &mut got);
+                weights.block(isa, precision).run(&tokens, None, &mut got);
                 let errors =
                     got.iter().zip(&expected).map(|(got, x)| (f64::from(*got) - x).powi(2));
                 let size = expected.iter().map(|x| x * x).sum::<f64>();
                 let error = (errors.sum::<f64>() / size).sqrt();
-                assert!(error < 0.02, "{isa:?}, {shape:?}: {error}");
-                assert!(error > 1e-4, "{isa:?}, {shape:?}: {error} is not int8");
+                assert!(
+                    expected_errors.contains(&error),
+                    "{isa:?}, {precision:?}, {shape:?}: {error}"
+                );
             }
         }
     }

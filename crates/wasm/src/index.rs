@@ -76,7 +76,7 @@ impl IndexModel {
         self.0.made_by().max_tokens
     }
 
-    /// What the model's products were computed in: `fp32` or `int8`.
+    /// What the model's products were computed in: `fp32`, `bf16` or `int8`.
     #[wasm_bindgen(getter)]
     pub fn precision(&self) -> String {
         self.0.made_by().precision.to_string()

@@ -73,7 +73,11 @@ impl ModelConfig {
         let variant =
             Text { expected: "the name of a variant, such as fp32", allowed: is_model_name };
         keys.key("variant", Optional(variant), &mut self.variant);
-        let precisions = OneOf(&[("fp32", Precision::Fp32), ("int8", Precision::Int8)]);
+        let precisions = OneOf(&[
+            ("fp32", Precision::Fp32),
+            ("bf16", Precision::Bf16),
+            ("int8", Precision::Int8),
+        ]);
         keys.key("precision", Optional(precisions), &mut self.precision);
         keys.key("max_tokens", Optional(whole(3..=limits::MAX_TOKENS)), &mut self.max_tokens);
         keys.key("preload", Optional(Flag), &mut self.preload);

@@ -5,7 +5,7 @@ import { IsovecError } from "./errors.js";
 export type ModelKind = "text" | "image" | "clip-text";
 
 /** What a model's products are computed in. */
-export type Precision = "fp32" | "int8";
+export type Precision = "fp32" | "bf16" | "int8";
 
 /**
  * A model's facts: the same table, with the same keys, as in a manifest of the Rust crate.

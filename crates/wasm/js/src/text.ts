@@ -33,7 +33,7 @@ export interface TextOptions {
   readonly dimensions?: number;
   /**
    * What the model's products are computed in: `fp32` by default, or `int8`, which is faster and gives vectors that
-   * are close. Changes the fingerprint.
+   * are close. `bf16` is no faster here, and is for indices that a server made in it. Changes the fingerprint.
    */
   readonly precision?: Precision;
 }

@@ -74,6 +74,27 @@ async function miniLm({ iso, fixtures, baseUrl, digest }) {
   }
 }
 
+/** How close a precision's vectors are to those of fp32, by the lowest cosine. */
+async function rounded(context, precision, [from, to]) {
+  const entry = context.fixtures.small[0];
+  const bytes = await textBytes(context, entry);
+  const full = await context.iso.TextEmbedder.fromBytes(bytes);
+  const model = await context.iso.TextEmbedder.fromBytes({ ...bytes, precision });
+  equal(model.fingerprint === full.fingerprint, false, "the same fingerprint");
+  const batch = await model.embedBatch(entry.texts);
+  let worst = 1;
+  for (const [i, text] of entry.texts.entries()) {
+    sameBits((await model.embed(text)).vector, batch[i].vector, text);
+    const { vector } = await full.embed(text);
+    worst = Math.min(worst, await context.iso.cosineSimilarity(vector, batch[i].vector));
+  }
+  equal(worst > from && worst < to, true, `a cosine of ${worst}`);
+  await fails("invalid_config", () => context.iso.TextEmbedder.fromBytes({ ...bytes, precision: "int4" }));
+  full.dispose();
+  model.dispose();
+  return `lowest cosine ${worst.toFixed(6)}`;
+}
+
 const CASES = {
   async "a batch equals its texts alone, bit for bit"(context) {
     const entry = context.fixtures.small[0];
@@ -84,24 +105,12 @@ const CASES = {
     model.dispose();
   },
 
+  async "bf16 is close to fp32, and a batch in it equals its texts alone"(context) {
+    return rounded(context, "bf16", [0.9999, 0.9999999]);
+  },
+
   async "int8 is close to fp32, and a batch in it equals its texts alone"(context) {
-    const entry = context.fixtures.small[0];
-    const bytes = await textBytes(context, entry);
-    const full = await context.iso.TextEmbedder.fromBytes(bytes);
-    const model = await context.iso.TextEmbedder.fromBytes({ ...bytes, precision: "int8" });
-    equal(model.fingerprint === full.fingerprint, false, "the same fingerprint");
-    const batch = await model.embedBatch(entry.texts);
-    let worst = 1;
-    for (const [i, text] of entry.texts.entries()) {
-      sameBits((await model.embed(text)).vector, batch[i].vector, text);
-      const { vector } = await full.embed(text);
-      worst = Math.min(worst, await context.iso.cosineSimilarity(vector, batch[i].vector));
-    }
-    equal(worst > 0.99 && worst < 0.999999, true, `a cosine of ${worst}`);
-    await fails("invalid_config", () => context.iso.TextEmbedder.fromBytes({ ...bytes, precision: "int4" }));
-    full.dispose();
-    model.dispose();
-    return `lowest cosine ${worst.toFixed(5)}`;
+    return rounded(context, "int8", [0.99, 0.999999]);
   },
 
   async "lone surrogates are U+FFFD"(context) {
