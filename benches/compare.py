@@ -177,11 +177,7 @@ def text_panel(worker: str, model: Path, rounds: int, precision: str) -> Panel:
     load = loads(worker, "text", model, precision)
     cold = cold_starts(worker, model, precision)
     with Sides(worker, "text", model, 1, precision) as sides:
-        for tokens in TOKENS:
-            text = "the " * (tokens - 2)  # one token each; two are special
-            repeat = max(1, 160 // tokens)
-            times = sides.alternate(rounds, "embed", repeat, texts=[text])
-            rows.append(row(f"1 text of {tokens} tokens", "ms", *times))
+        rows += [one_text(sides, rounds, tokens, "") for tokens in TOKENS]
         *one, batch = mixed(sides, rounds, texts)
         rows.append(row(f"1,000 mixed texts, 1 thread (its batches: {batch})", "ms", *one))
     with Sides(worker, "text", model, 1, precision) as sides:
@@ -191,6 +187,7 @@ def text_panel(worker: str, model: Path, rounds: int, precision: str) -> Panel:
         peak = (sides.ours.peak_rss() / 2**20, sides.theirs.peak_rss() / 2**20)
     if cores > 1:
         with Sides(worker, "text", model, cores, precision) as sides:
+            rows += [one_text(sides, rounds, tokens, f", {cores} threads") for tokens in TOKENS[2:]]
             *many, batch = mixed(sides, rounds, texts)
             rows.append(row(f"1,000 mixed texts, {cores} threads (its batches: {batch})", "ms", *many))
     rows.append(row("load", "ms", *load))
@@ -204,6 +201,12 @@ def text_panel(worker: str, model: Path, rounds: int, precision: str) -> Panel:
             return Panel("bf16 beside ONNX Runtime's fp32", f"{peer}, fp32", rows)
         case _:
             return Panel("isovec beside ONNX Runtime", peer, rows)
+
+
+def one_text(sides: Sides, rounds: int, tokens: int, threads: str) -> Row:
+    text = "the " * (tokens - 2)  # one token each; two are special
+    times = sides.alternate(rounds, "embed", max(1, 160 // tokens), texts=[text])
+    return row(f"1 text of {tokens} tokens{threads}", "ms", *times)
 
 
 def corpus() -> list[str]:
@@ -291,6 +294,8 @@ def image_panels(worker: str, clip: Path, images: Path, rounds: int) -> list[Pan
         ]
         vision = [row("CLIP, 1 image, random weights", "ms", *embed_pixels(sides, rounds, files[:1], 3))]
     with Sides(worker, "image", clip, 2) as sides:
+        times = embed_pixels(sides, rounds, files[:1], 3)
+        vision.append(row("CLIP, 1 image, 2 threads, random weights", "ms", *times))
         times = embed_pixels(sides, rounds, files, 1)
         vision.append(row(f"CLIP, {len(files)} images, 2 threads, random weights", "ms", *times))
     with Sides(worker, "clip-text", clip, 1) as sides:

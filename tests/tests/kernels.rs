@@ -23,7 +23,10 @@ struct Case {
 
 /// Models whose encoder is not of `f32` products, or not one that we have: one whose mask could hide all tokens, and
 /// which then has no probabilities at all.
-const NOT_FUSED: [&str; 4] = ["fp16", "fp16-float32-output", "int8-dynamic", "guarded-local"];
+const NOT_FUSED: [&str; 4] = ["fp16", "fp16-float32-output", DYNAMIC, "guarded-local"];
+
+/// Its products are of integers, in a range for each text; rounded precisions take them for products by weights.
+const DYNAMIC: &str = "int8-dynamic";
 
 fn available() -> impl Iterator<Item = Kernels> {
     Kernels::ALL.into_iter().filter(|kernels| kernels.is_available())
@@ -93,7 +96,7 @@ fn kernels_go_by_their_names() {
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     assert_eq!(
         error.to_string(),
-        "kernels: \"mmx\", expected one of best, tract, plain, avx2, avx512"
+        "kernels: \"mmx\", expected one of best, tract, plain, avx2, avx512, amx"
     );
     assert!(Kernels::Best.is_available() && Kernels::Plain.is_available());
 }
@@ -185,6 +188,45 @@ fn check_rounded<'a>(
     failures.report();
 }
 
+/// A long text and an image are shared out among the threads of a pool.
+#[test]
+fn threads_that_share_an_input_change_no_bit() {
+    let words = "a long text of many words that says the same thing again and again ";
+    let texts = [3, 9, 40].map(|times| words.repeat(times));
+    let clip = folder_in("ISOVEC_SYNTHETIC_CLIP");
+    let image = folder_in("ISOVEC_TEST_IMAGES").join("files/rgb-640x480.jpg");
+    for precision in Precision::ALL {
+        let text_model = |threads| {
+            let builder = TextEmbedder::builder("all-MiniLM-L6-v2").precision(precision);
+            builder.threads(threads).open().unwrap()
+        };
+        let image_model = |threads| {
+            let builder = Clip::builder(clip.to_string_lossy()).precision(precision);
+            builder.threads(threads).open().unwrap()
+        };
+        let alone = texts.each_ref().map(|text| text_model(1).embed(text).unwrap());
+        let image_alone = image_model(1).images().embed_file(&image).unwrap();
+        for threads in [2, 3, 16] {
+            let model = text_model(threads);
+            for (text, alone) in texts.iter().zip(&alone) {
+                assert_eq!(&model.embed(text).unwrap(), alone, "{precision}, {threads} threads");
+                let batch = model.embed_batch(&[text]).unwrap();
+                assert_eq!(batch, std::slice::from_ref(alone), "{precision}, {threads} threads");
+            }
+            let shared = image_model(threads).images().embed_file(&image).unwrap();
+            assert_eq!(shared, image_alone, "{precision}, {threads} threads");
+        }
+        // Two texts at a time, whose threads may be given parts of each other's.
+        let model = text_model(2);
+        std::thread::scope(|scope| {
+            for (text, alone) in texts.iter().zip(&alone) {
+                let embed = || (0..20).all(|_| model.embed(text).unwrap() == *alone);
+                scope.spawn(move || assert!(embed(), "{precision}, beside others"));
+            }
+        });
+    }
+}
+
 #[test]
 fn clip_in_rounded_precisions_is_close() {
     let folder = folder_in("ISOVEC_SYNTHETIC_CLIP");
@@ -209,8 +251,37 @@ fn clip_is_close(models: [&Clip; 2], expected: Range<f32>) {
 }
 
 #[test]
+fn dynamically_quantised_files_run_in_rounded_precisions() {
+    let folder = test_models().join(DYNAMIC);
+    let open = |precision, kernels| {
+        let builder = TextEmbedder::builder(folder.to_string_lossy()).precision(precision);
+        builder.kernels(kernels).open().unwrap()
+    };
+    // The file's own operators, with a range for each text.
+    let stored = open(Precision::Fp32, Kernels::Best);
+    assert_eq!(stored.execution().fused_blocks, 0);
+    let mut failures = Failures::default();
+    for precision in [Precision::Bf16, Precision::Int8] {
+        for kernels in available().filter(|kernels| *kernels != Kernels::Tract) {
+            let model = open(precision, kernels);
+            assert_eq!(model.execution().fused_blocks, 2, "{precision}, {kernels}");
+            assert_ne!(model.fingerprint(), stored.fingerprint());
+            for words in [1, 7, 40] {
+                let text = "water of a car ".repeat(words);
+                let [a, b] = [&model, &stored].map(|model| model.embed(&text).unwrap());
+                let cosine = vector::cosine(a.vector(), b.vector()).unwrap();
+                failures.check(cosine > 0.999, || {
+                    format!("{precision}, {kernels}, {words} times: {cosine}")
+                });
+            }
+        }
+    }
+    failures.report();
+}
+
+#[test]
 fn rounded_precisions_are_refused_where_there_are_no_blocks() {
-    for name in NOT_FUSED {
+    for name in NOT_FUSED.into_iter().filter(|name| *name != DYNAMIC) {
         let folder = test_models().join(name);
         for precision in [Precision::Bf16, Precision::Int8] {
             let builder = TextEmbedder::builder(folder.to_string_lossy()).precision(precision);

@@ -10,6 +10,7 @@ mod fuse;
 mod inputs;
 mod outputs;
 mod proto;
+mod restore;
 mod split;
 mod stored;
 mod weights;
@@ -20,6 +21,8 @@ use tract_onnx::prelude::*;
 use self::inputs::{Input, Role};
 use self::split::Split;
 use self::weights::Wired;
+use isovec_kernels::{Alone, Team};
+
 use crate::{
     Error, ErrorKind, Execution, HashedBytes, Kernels, Pooling, Precision, Result, guard, limits,
 };
@@ -91,15 +94,24 @@ impl Engine {
         self.execution
     }
 
-    /// Runs one text: its ids, special tokens included, and their token types.
-    pub(crate) fn run_text(&self, ids: &[u32], token_type_ids: &[u32]) -> Result<Output> {
-        only(self.run_texts(&[(ids, token_type_ids)]))
+    /// Runs one text, by the threads of `team`: its ids, special tokens included, and their token types.
+    pub(crate) fn run_text(
+        &self,
+        ids: &[u32],
+        token_type_ids: &[u32],
+        team: &dyn Team,
+    ) -> Result<Output> {
+        only(self.run_texts_by(&[(ids, token_type_ids)], team))
     }
 
     /// Runs several texts, which read the weights together where that can be. Each result is that of
     /// [`run_text`](Self::run_text).
     pub(crate) fn run_texts(&self, texts: &[(&[u32], &[u32])]) -> Vec<Result<Output>> {
-        let outputs = self.run_each(texts, &|(ids, token_type_ids): &(&[u32], &[u32]), role| {
+        self.run_texts_by(texts, &Alone)
+    }
+
+    fn run_texts_by(&self, texts: &[(&[u32], &[u32])], team: &dyn Team) -> Vec<Result<Output>> {
+        let value = |(ids, token_type_ids): &(&[u32], &[u32]), role| {
             let values: Vec<i64> = match role {
                 Role::InputIds => ids.iter().map(|&id| i64::from(id)).collect(),
                 Role::AttentionMask => vec![1; ids.len()],
@@ -107,7 +119,8 @@ impl Engine {
                 Role::PixelValues => return Err(TractError::msg("a text has no pixel_values")),
             };
             Tensor::from_shape(&[1, ids.len()], &values)
-        });
+        };
+        let outputs = self.run_each(texts, &value, team);
         let check = |(output, (ids, _)): (Result<Output>, &(&[u32], &[u32]))| match output {
             Ok(Output::Tokens(tokens)) if tokens.nrows() != ids.len() => Err(Error::new(
                 ErrorKind::Inference,
@@ -118,20 +131,34 @@ impl Engine {
         outputs.into_iter().zip(texts).map(check).collect()
     }
 
-    /// Runs one image: its `pixel_values`, of the shape (3, `rows`, `columns`).
-    pub(crate) fn run_pixels(&self, pixel_values: &[f32], size: (usize, usize)) -> Result<Output> {
-        only(self.run_images(&[pixel_values], size))
+    /// Runs one image, by the threads of `team`: its `pixel_values`, of the shape (3, `rows`, `columns`).
+    pub(crate) fn run_pixels(
+        &self,
+        pixel_values: &[f32],
+        size: (usize, usize),
+        team: &dyn Team,
+    ) -> Result<Output> {
+        only(self.run_images_by(&[pixel_values], size, team))
     }
 
     /// Runs several images, as [`run_texts`](Self::run_texts) does texts.
     pub(crate) fn run_images(
         &self,
         images: &[&[f32]],
-        (rows, columns): (usize, usize),
+        size: (usize, usize),
     ) -> Vec<Result<Output>> {
-        self.run_each(images, &|pixel_values: &&[f32], _| {
-            Tensor::from_shape(&[1, 3, rows, columns], pixel_values)
-        })
+        self.run_images_by(images, size, &Alone)
+    }
+
+    fn run_images_by(
+        &self,
+        images: &[&[f32]],
+        (rows, columns): (usize, usize),
+        team: &dyn Team,
+    ) -> Vec<Result<Output>> {
+        let value =
+            |pixel_values: &&[f32], _| Tensor::from_shape(&[1, 3, rows, columns], pixel_values);
+        self.run_each(images, &value, team)
     }
 
     /// A result for each item. If they fail together, each is tried alone, so that it is known which of them did.
@@ -139,11 +166,12 @@ impl Engine {
         &self,
         items: &[T],
         value: &impl Fn(&T, Role) -> TractResult<Tensor>,
+        team: &dyn Team,
     ) -> Vec<Result<Output>> {
-        match guarded("running the model", || self.run(items, value)) {
+        match guarded("running the model", || self.run(items, value, team)) {
             Ok(outputs) => outputs.into_iter().map(Ok).collect(),
             Err(error) if items.len() == 1 => vec![Err(error)],
-            Err(_) => items.chunks(1).flat_map(|item| self.run_each(item, value)).collect(),
+            Err(_) => items.chunks(1).flat_map(|item| self.run_each(item, value, team)).collect(),
         }
     }
 
@@ -151,6 +179,7 @@ impl Engine {
         &self,
         items: &[T],
         value: &impl Fn(&T, Role) -> TractResult<Tensor>,
+        team: &dyn Team,
     ) -> Result<Vec<Output>> {
         let input = |item: &T, input: &Input| {
             let tensor = value(item, input.role)?;
@@ -166,7 +195,7 @@ impl Engine {
             .collect::<TractResult<Vec<TVec<_>>>>()
             .map_err(|e| failed("cannot build the model's input", e))?;
         let outputs = match &self.graph {
-            Graph::Split(split) => split.run(inputs),
+            Graph::Split(split) => split.run(inputs, team),
             Graph::Whole(plan) => {
                 inputs.into_iter().map(|inputs| Ok(plan.run(inputs)?.swap_remove(0))).collect()
             }
@@ -208,7 +237,9 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
     let isa = expected.kernels.isa(precision)?;
     // Weights are stored in eight bits or more; small ones get some room, since they do not fill their panels.
     let budget = onnx.bytes().len() + (8 << 20);
-    let (proto, weights) = proto::decode(onnx.into_bytes())?;
+    // What is rounded anew must not be rounded twice.
+    let undo_dynamic = precision != Precision::Fp32;
+    let (proto, weights) = proto::decode(onnx.into_bytes(), undo_dynamic)?;
     let parsed = tract_onnx::onnx()
         // Exports carry symbolic names in their output shapes and value_info that clash with a
         // concrete batch ("Impossible to unify Sym(batch_size) with Val(1)").

@@ -26,14 +26,22 @@ pub enum Kernels {
     Avx2,
     /// Ours for AVX-512.
     Avx512,
+    /// Ours for AVX-512, but for the products of [`Bf16`](Precision::Bf16) and [`Int8`](Precision::Int8), which run on AMX.
+    Amx,
 }
 
 impl Kernels {
     /// All of them.
-    pub const ALL: [Kernels; 5] =
-        [Kernels::Best, Kernels::Tract, Kernels::Plain, Kernels::Avx2, Kernels::Avx512];
+    pub const ALL: [Kernels; 6] = [
+        Kernels::Best,
+        Kernels::Tract,
+        Kernels::Plain,
+        Kernels::Avx2,
+        Kernels::Avx512,
+        Kernels::Amx,
+    ];
 
-    /// `best`, `tract`, `plain`, `avx2` or `avx512`.
+    /// `best`, `tract`, `plain`, `avx2`, `avx512` or `amx`.
     pub fn name(self) -> &'static str {
         match self {
             Kernels::Best => "best",
@@ -41,6 +49,7 @@ impl Kernels {
             Kernels::Plain => "plain",
             Kernels::Avx2 => "avx2",
             Kernels::Avx512 => "avx512",
+            Kernels::Amx => "amx",
         }
     }
 
@@ -67,6 +76,7 @@ impl Kernels {
             Kernels::Plain => Isa::Plain,
             Kernels::Avx2 => Isa::Avx2,
             Kernels::Avx512 => Isa::Avx512,
+            Kernels::Amx => Isa::Amx,
         };
         if !isa.is_available() {
             return Err(Error::new(
@@ -84,6 +94,7 @@ impl From<Isa> for Kernels {
             Isa::Plain => Kernels::Plain,
             Isa::Avx2 => Kernels::Avx2,
             Isa::Avx512 => Kernels::Avx512,
+            Isa::Amx => Kernels::Amx,
         }
     }
 }

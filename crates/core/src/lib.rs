@@ -56,6 +56,7 @@ pub use fusion::{Affine, Fused, Fusion, FusionKind, FusionWeights};
 pub use hashed::HashedBytes;
 pub use image::{ImageEmbedder, ImageEmbedding, ImageOptions};
 pub use index::{IndexedBy, SearchIndex};
+pub use isovec_kernels::{Alone, Team};
 pub use kernels::{Execution, Kernels};
 pub use manifest::{Manifest, ModelKind, ModelSpec, Pooling};
 pub use precision::Precision;

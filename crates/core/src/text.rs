@@ -1,5 +1,7 @@
 //! Text to vector: tokenise, run, pool, normalise.
 
+use isovec_kernels::{Alone, Team};
+
 use crate::engine::{Engine, Expected, Output, Takes};
 use crate::pooling::{dimensions, finish};
 use crate::tokenizer::Tokenizer;
@@ -164,7 +166,7 @@ impl TextEmbedder {
     /// that is no vector; [`Inference`](ErrorKind::Inference) and
     /// [`EnginePanic`](ErrorKind::EnginePanic) if the engine failed.
     pub fn embed(&self, text: &str) -> Result<Embedding> {
-        self.embed_tokens(&self.tokens(None, text)?)
+        self.embed_by(&Alone, None, text)
     }
 
     /// The vector of `text` with the named prompt of the model before it.
@@ -174,7 +176,18 @@ impl TextEmbedder {
     /// [`NotFound`](ErrorKind::NotFound) if the model has no such prompt, and those of
     /// [`embed`](Self::embed).
     pub fn embed_prompted(&self, prompt: &str, text: &str) -> Result<Embedding> {
-        self.embed_tokens(&self.tokens(Some(prompt), text)?)
+        self.embed_by(&Alone, Some(prompt), text)
+    }
+
+    /// The vector of `text`, with a named prompt of the model before it or else the default one, if there is one; by
+    /// the threads of `team`. Those share a long text, if the engine runs its blocks [as one](Execution::fused_blocks):
+    /// the vector is that of one thread, bit for bit.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`embed_prompted`](Self::embed_prompted).
+    pub fn embed_by(&self, team: &dyn Team, prompt: Option<&str>, text: &str) -> Result<Embedding> {
+        self.embed_tokens(&self.tokens(prompt, text)?, team)
     }
 
     /// The vectors of `texts`, in their order, on this thread.
@@ -280,8 +293,8 @@ impl TextEmbedder {
         self.tokenizer.encode(&format!("{prefix}{text}"))
     }
 
-    fn embed_tokens(&self, tokens: &Tokens) -> Result<Embedding> {
-        self.embedding(tokens, self.engine.run_text(&tokens.ids, &tokens.type_ids))
+    fn embed_tokens(&self, tokens: &Tokens, team: &dyn Team) -> Result<Embedding> {
+        self.embedding(tokens, self.engine.run_text(&tokens.ids, &tokens.type_ids, team))
     }
 
     fn embed_together(&self, texts: &[Tokens]) -> Vec<Result<Embedding>> {

@@ -16,14 +16,14 @@ impl Attention {
         self.hidden / self.heads
     }
 
-    /// How many numbers it needs beside its input and output, for `n` tokens; none where that is more than there
-    /// can be.
-    pub(crate) fn scratch(&self, n: usize, masked: bool) -> Option<usize> {
-        self.sizes(n, masked)?.into_iter().try_fold(0, usize::checked_add)
+    /// How many numbers it needs beside its input and output, for `n` tokens of which some ask; none where that is
+    /// more than there can be.
+    pub(crate) fn scratch(&self, n: usize, queries: usize, masked: bool) -> Option<usize> {
+        self.sizes(n, queries, masked)?.into_iter().try_fold(0, usize::checked_add)
     }
 
     /// Of the keys' panels, the values' panels, the scores, and the mask.
-    fn sizes(&self, n: usize, masked: bool) -> Option<[usize; 4]> {
+    fn sizes(&self, n: usize, queries: usize, masked: bool) -> Option<[usize; 4]> {
         let (width, head) = (self.loops.narrow, self.head_size());
         let size = |rows: usize, columns: usize, multiple: usize| {
             columns
@@ -31,26 +31,27 @@ impl Attention {
                 .checked_mul(rows)?
                 .checked_next_multiple_of(16)
         };
-        let scores = size(n, n, self.loops.lanes)?;
+        let scores = size(queries, n, self.loops.lanes)?;
         let mask = if masked { scores } else { 0 };
         Some([size(head, n, width)?, size(n, head, width)?, scores, mask])
     }
 
-    /// `qkv` begins with `(tokens, 3 * hidden)`; `to` is `(tokens, hidden)`.
+    /// `qkv` is `(tokens, 3 * hidden)`, and `to` is `(queries, hidden)`, for those tokens from `first_query` on. A mask
+    /// has a row for each of them.
     pub(crate) fn run(
         &self,
         qkv: &[f32],
+        first_query: usize,
         mask: Option<&[f32]>,
         scratch: &mut [f32],
         to: &mut [f32],
     ) {
         let (hidden, head) = (self.hidden, self.head_size());
-        let n = to.len() / hidden;
-        let Some([keys, values, scores, _]) = self.sizes(n, mask.is_some()).filter(|_| n > 0)
-        else {
-            return;
-        };
-        let qkv = &qkv[..n * 3 * hidden];
+        let n = qkv.len() / (3 * hidden);
+        let queries = to.len() / hidden;
+        assert!(first_query + queries <= n, "{queries} queries from {first_query} on of {n}");
+        let sizes = self.sizes(n, queries, mask.is_some()).filter(|_| queries > 0);
+        let Some([keys, values, scores, _]) = sizes else { return };
         let (keys, rest) = scratch.split_at_mut(keys);
         let (values, rest) = rest.split_at_mut(values);
         let (scores, padded_mask) = rest.split_at_mut(scores);
@@ -66,9 +67,9 @@ impl Attention {
             self.pack_values(&qkv[2 * hidden + first..], values);
             let by_keys = Product {
                 operands: Floats { bias: std::ptr::null() },
-                a: qkv[first..].as_ptr(),
+                a: qkv[first_query * 3 * hidden + first..].as_ptr(),
                 a_stride: 3 * hidden,
-                rows: n,
+                rows: queries,
                 steps: head,
                 b: keys.as_ptr(),
                 n,
@@ -76,9 +77,9 @@ impl Attention {
                 c: scores.as_mut_ptr(),
                 c_stride: stride,
             };
-            // SAFETY: a head of n queries, n packed keys, and n rows of scores.
+            // SAFETY: a head of the queries, n packed keys, and a row of scores for each query.
             unsafe { (self.loops.narrow_product)(&by_keys) };
-            for (i, row) in scores.chunks_exact_mut(stride).take(n).enumerate() {
+            for (i, row) in scores.chunks_exact_mut(stride).take(queries).enumerate() {
                 let mask = match mask {
                     Some(_) => padded_mask[i * stride..][..stride].as_ptr(),
                     None => std::ptr::null(),
@@ -90,7 +91,7 @@ impl Attention {
                 operands: Floats { bias: std::ptr::null() },
                 a: scores.as_ptr(),
                 a_stride: stride,
-                rows: n,
+                rows: queries,
                 steps: n,
                 b: values.as_ptr(),
                 n: head,
@@ -98,7 +99,7 @@ impl Attention {
                 c: to[first..].as_mut_ptr(),
                 c_stride: hidden,
             };
-            // SAFETY: n rows of n weights, n packed values, and a head's columns of n tokens.
+            // SAFETY: a row of n weights for each query, n packed values, and a head's columns of the queries.
             unsafe { (self.loops.narrow_product)(&by_values) };
         }
     }

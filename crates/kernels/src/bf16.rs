@@ -51,9 +51,15 @@ impl Kind {
     }
 }
 
-/// The columns of a panel.
-pub(crate) fn width(isa: Isa) -> Option<usize> {
-    Kind::of(isa).map(Kind::width)
+/// What packed weights have a multiple of: inputs, and outputs.
+pub(crate) fn padding(isa: Isa) -> Option<(usize, usize)> {
+    let loops = Kind::of(isa)?;
+    let inputs = match loops {
+        Kind::Floats(_) => 1,
+        #[cfg(target_arch = "x86_64")]
+        Kind::Pairs(loops) => 2 * loops.steps,
+    };
+    Some((inputs, loops.width()))
 }
 
 impl Rounded {
@@ -73,7 +79,7 @@ impl Rounded {
                 panels
             }
             #[cfg(target_arch = "x86_64")]
-            Kind::Pairs(_) => pairs::pack(weights, outputs, width),
+            Kind::Pairs(loops) => pairs::pack(weights, outputs, (width, loops.steps_of(inputs))),
         };
         Some(Rounded { inputs, panels, loops })
     }
@@ -83,14 +89,19 @@ impl Rounded {
         match self.loops {
             Kind::Floats(_) => self.inputs,
             #[cfg(target_arch = "x86_64")]
-            Kind::Pairs(_) => self.inputs.div_ceil(2),
+            Kind::Pairs(loops) => loops.steps_of(self.inputs),
         }
     }
 
     /// How many numbers' room it needs beside its input and output, for `n` rows; none where that is more than there
     /// can be.
     pub(crate) fn scratch(&self, n: usize) -> Option<usize> {
-        self.row_len().checked_mul(n)
+        let rows = match self.loops {
+            Kind::Floats(_) => 1,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Pairs(loops) => loops.rows,
+        };
+        self.row_len().checked_mul(n.checked_next_multiple_of(rows)?)
     }
 
     /// `activation(rows * weights + bias)`.
@@ -252,8 +263,18 @@ mod tests {
                         if isa == Isa::Plain {
                             continue;
                         }
-                        // Those that round once agree to the last bit.
-                        let sum = pairs.fold(0.0_f32, |sum, (a, b)| of(a).mul_add(of(b), sum));
+                        // Those that round once agree to the last bit, but for the order.
+                        let pairs: Vec<(f32, f32)> = pairs.map(|(a, b)| (of(a), of(b))).collect();
+                        let add = |sum: f32, (a, b): &(f32, f32)| a.mul_add(*b, sum);
+                        let sum = if isa == Isa::Amx {
+                            let tile = |tile: &[(f32, f32)]| {
+                                let even = tile.iter().step_by(2).fold(0.0, add);
+                                even + tile.iter().skip(1).step_by(2).fold(0.0, add)
+                            };
+                            pairs.chunks(32).fold(0.0, |sum, pairs| sum + tile(pairs))
+                        } else {
+                            pairs.iter().fold(0.0, add)
+                        };
                         assert_eq!(got, sum + 0.25, "{isa:?}, {inputs} x {outputs}");
                     }
                 }

@@ -8,9 +8,13 @@ use crate::isa::{Isa, Loops};
 use crate::linear::{self, Linear};
 use crate::math::Activation;
 use crate::memory::Aligned;
+use crate::team::{self, Team};
 
 /// The numbers that a thread keeps from run to run: 64 MiB, enough for two thousand tokens.
 const MOST_KEPT: usize = 16 << 20;
+
+/// The fewest tokens that are worth a thread of their own: with less, reading the weights takes most of the time.
+const LEAST_SHARE: usize = 16;
 
 /// Where a block normalises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,10 +88,11 @@ impl BlockWeights<'_> {
     /// The numbers that the weights take once they are packed for an instruction set; none if those are more than there
     /// can be, or the machine does not have it.
     pub fn packed_len(&self, isa: Isa, precision: Precision) -> Option<usize> {
-        let width = linear::width(isa, precision)?;
+        let (multiple, width) = linear::padding(isa, precision)?;
         [self.qkv, self.output, self.up, self.down].into_iter().try_fold(0_usize, |sum, linear| {
             let outputs = linear.bias.len();
             let inputs = linear.weight.len() / outputs.max(1);
+            let inputs = inputs.checked_next_multiple_of(multiple)?;
             sum.checked_add(outputs.checked_next_multiple_of(width)?.checked_mul(inputs)?)
         })
     }
@@ -160,6 +165,17 @@ pub struct Block {
     placement: NormPlacement,
     norm_1: Norm,
     norm_2: Norm,
+}
+
+/// What a run needs beside its input and output.
+struct Scratch<'a> {
+    /// `(tokens, hidden)`, and so are `sums`.
+    normed: &'a mut [f32],
+    sums: &'a mut [f32],
+    /// `(tokens, 3 * hidden)` or `(tokens, intermediate)`, by turns.
+    wide: &'a mut [f32],
+    /// Of attention, or of a product.
+    inner: &'a mut [f32],
 }
 
 struct Norm {
@@ -245,63 +261,126 @@ impl Block {
         self.run_all(tokens, lengths, None, output);
     }
 
-    #[expect(clippy::panic, reason = "as the callers say, and as the other checks do")]
     fn run_all(&self, tokens: &[f32], lengths: &[usize], mask: Option<&[f32]>, output: &mut [f32]) {
         let hidden = self.hidden;
         let sum = lengths.iter().try_fold(0_usize, |sum, n| sum.checked_add(*n));
         let n = tokens.len() / hidden;
-        assert!(
-            sum == Some(n) && tokens.len().is_multiple_of(hidden),
-            "lengths that add up to the tokens, of {hidden} numbers each"
-        );
-        assert_eq!(output.len(), tokens.len(), "as many numbers come out as go in");
+        assert_eq!(sum, Some(n), "lengths that add up to the tokens");
+        self.check(tokens, n, output);
         let longest = lengths.iter().copied().max().unwrap_or(0);
-        let intermediate = self.up.outputs();
-        let attention = self.attention.scratch(longest, mask.is_some());
-        let wide = n.checked_mul((3 * hidden).max(intermediate));
+        let attention = self.attention.scratch(longest, longest, mask.is_some());
+        self.with_scratch(n, attention, |Scratch { normed, sums, wide, inner }| {
+            let qkv = &mut wide[..n * 3 * hidden];
+            self.project(tokens, normed, qkv, inner);
+            let mut first = 0;
+            for n in lengths {
+                let qkv = &qkv[first * 3 * hidden..(first + n) * 3 * hidden];
+                let to = &mut normed[first * hidden..(first + n) * hidden];
+                self.attention.run(qkv, 0, mask, inner, to);
+                first += n;
+            }
+            self.finish(tokens, Scratch { normed, sums, wide, inner }, output);
+        });
+    }
+
+    /// Runs one text or image as [`run`](Self::run) does, bit for bit, by the threads of a team: each takes some of the
+    /// tokens. A short text is not worth sharing.
+    ///
+    /// # Panics
+    ///
+    /// If a length is not as said.
+    pub fn run_by(&self, team: &dyn Team, tokens: &[f32], output: &mut [f32]) {
+        let hidden = self.hidden;
+        let n = tokens.len() / hidden;
+        let parts = team.size().min(n / LEAST_SHARE);
+        if parts < 2 {
+            return self.run(tokens, None, output);
+        }
+        self.check(tokens, n, output);
+        let share_of = n.div_ceil(parts);
+        let of = |row: usize| share_of.checked_mul(row);
+        let (Some(share), Some(qkv_share)) = (of(hidden), of(3 * hidden)) else {
+            return self.run(tokens, None, output);
+        };
+        // Taken out of its cell: a thread that waits for the others may be given other work of this kind.
+        let mut shared = SHARED.take();
+        let qkv = &mut shared.at_least(n * 3 * hidden)[..n * 3 * hidden];
+        let parts = tokens.chunks(share).zip(qkv.chunks_mut(qkv_share));
+        team::share(team, parts, |(tokens, qkv)| {
+            self.with_scratch(tokens.len() / hidden, Some(0), |scratch| {
+                self.project(tokens, scratch.normed, qkv, scratch.inner);
+            });
+        });
+        let qkv = &*qkv;
+        let parts = tokens.chunks(share).zip(output.chunks_mut(share)).enumerate();
+        team::share(team, parts, |(i, (tokens, output))| {
+            let queries = tokens.len() / hidden;
+            let attention = self.attention.scratch(n, queries, false);
+            self.with_scratch(queries, attention, |Scratch { normed, sums, wide, inner }| {
+                self.attention.run(qkv, i * share_of, None, inner, normed);
+                self.finish(tokens, Scratch { normed, sums, wide, inner }, output);
+            });
+        });
+        shared.shrink_above(MOST_KEPT);
+        SHARED.set(shared);
+    }
+
+    fn check(&self, tokens: &[f32], n: usize, output: &[f32]) {
+        assert_eq!(tokens.len(), n * self.hidden, "tokens of {} numbers each", self.hidden);
+        assert_eq!(output.len(), tokens.len(), "as many numbers come out as go in");
+    }
+
+    /// Queries, keys and values of tokens.
+    fn project(&self, tokens: &[f32], normed: &mut [f32], qkv: &mut [f32], inner: &mut [f32]) {
+        let n = tokens.len() / self.hidden;
+        let attended = match self.placement {
+            NormPlacement::Before => {
+                self.normalize(&self.norm_1, tokens, normed);
+                &*normed
+            }
+            NormPlacement::After => tokens,
+        };
+        self.qkv.run(n, attended, None, qkv, inner);
+    }
+
+    /// What comes behind attention, whose result is in `normed`.
+    fn finish(&self, tokens: &[f32], scratch: Scratch<'_>, output: &mut [f32]) {
+        let Scratch { normed, sums, wide, inner } = scratch;
+        let n = tokens.len() / self.hidden;
+        let before = self.placement == NormPlacement::Before;
+        self.output.run(n, normed, None, sums, inner);
+        self.add(tokens, sums);
+
+        if before {
+            self.normalize(&self.norm_2, sums, normed);
+            self.up.run(n, normed, Some(self.activation), wide, inner);
+        } else {
+            self.normalize_in_place(&self.norm_1, sums);
+            self.up.run(n, sums, Some(self.activation), wide, inner);
+        }
+        self.down.run(n, wide, None, output, inner);
+        self.add(sums, output);
+        if !before {
+            self.normalize_in_place(&self.norm_2, output);
+        }
+    }
+
+    /// Room for `n` tokens, and for attention to take turns with products.
+    #[expect(clippy::panic, reason = "as the callers say, and as the other checks do")]
+    fn with_scratch(&self, n: usize, attention: Option<usize>, work: impl FnOnce(Scratch<'_>)) {
         let products = [&self.qkv, &self.output, &self.up, &self.down];
         let product = products
             .map(|product| product.scratch(n))
             .into_iter()
             .try_fold(0, |a, b| b.map(|b| a.max(b)));
+        let wide = n.checked_mul((3 * self.hidden).max(self.up.outputs()));
         let (Some(attention), Some(product), Some(wide)) = (attention, product, wide) else {
             panic!("{n} tokens need more memory than there can be");
         };
-        // Attention and products take turns.
-        let sizes = [tokens.len(), tokens.len(), wide, attention.max(product)];
+        let sizes = [n * self.hidden, n * self.hidden, wide, attention.max(product)];
         SCRATCH.with_borrow_mut(|scratch| {
             let [normed, sums, wide, inner] = parts(scratch, sizes);
-            let before = self.placement == NormPlacement::Before;
-
-            let attended = if before {
-                self.normalize(&self.norm_1, tokens, normed);
-                &*normed
-            } else {
-                tokens
-            };
-            self.qkv.run(n, attended, None, wide, inner);
-            let mut first = 0;
-            for n in lengths {
-                let qkv = &wide[first * 3 * hidden..];
-                let to = &mut normed[first * hidden..(first + n) * hidden];
-                self.attention.run(qkv, mask, inner, to);
-                first += n;
-            }
-            self.output.run(n, normed, None, sums, inner);
-            self.add(tokens, sums);
-
-            if before {
-                self.normalize(&self.norm_2, sums, normed);
-                self.up.run(n, normed, Some(self.activation), wide, inner);
-            } else {
-                self.normalize_in_place(&self.norm_1, sums);
-                self.up.run(n, sums, Some(self.activation), wide, inner);
-            }
-            self.down.run(n, wide, None, output, inner);
-            self.add(sums, output);
-            if !before {
-                self.normalize_in_place(&self.norm_2, output);
-            }
+            work(Scratch { normed, sums, wide, inner });
             scratch.shrink_above(MOST_KEPT);
         });
     }
@@ -362,6 +441,8 @@ thread_local! {
     /// What a run needs beside its input and output. It stays, since taking fresh memory from the system costs
     /// more than some of the products.
     static SCRATCH: RefCell<Aligned> = RefCell::default();
+    /// The queries, keys and values of a text that several threads work on.
+    static SHARED: RefCell<Aligned> = RefCell::default();
 }
 
 /// Slices of so many numbers, each from the start of a cache line on.

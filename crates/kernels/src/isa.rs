@@ -1,5 +1,7 @@
 //! The instruction sets, and the loops compiled for each.
 
+#[cfg(target_arch = "x86_64")]
+use crate::amx;
 use crate::bf16;
 #[cfg(target_arch = "x86_64")]
 use crate::bf16::{Pair, PairLoops, PairProduct, Pairs};
@@ -22,11 +24,13 @@ pub enum Isa {
     Avx2,
     /// AVX-512F, of x86-64.
     Avx512,
+    /// AVX-512, and AMX for products of bytes and of bf16, of x86-64.
+    Amx,
 }
 
 impl Isa {
     /// All, the slowest first.
-    pub const ALL: [Isa; 3] = [Isa::Plain, Isa::Avx2, Isa::Avx512];
+    pub const ALL: [Isa; 4] = [Isa::Plain, Isa::Avx2, Isa::Avx512, Isa::Amx];
 
     /// The fastest that this machine has.
     ///
@@ -38,12 +42,13 @@ impl Isa {
         available.unwrap_or(Isa::Plain)
     }
 
-    /// `plain`, `avx2` or `avx512`.
+    /// `plain`, `avx2`, `avx512` or `amx`.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Plain => "plain",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
+            Isa::Amx => "amx",
         }
     }
 
@@ -55,8 +60,10 @@ impl Isa {
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => is_x86_feature_detected!("avx512f"),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => Isa::Avx512.is_available() && amx::is_available(),
             #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 | Isa::Avx512 => false,
+            Isa::Avx2 | Isa::Avx512 | Isa::Amx => false,
         }
     }
 
@@ -70,9 +77,9 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Some(&avx2::LOOPS),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => Some(&avx512::LOOPS),
+            Isa::Avx512 | Isa::Amx => Some(&avx512::LOOPS),
             #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 | Isa::Avx512 => None,
+            Isa::Avx2 | Isa::Avx512 | Isa::Amx => None,
         }
     }
 
@@ -88,17 +95,23 @@ impl Isa {
             Isa::Avx512 if is_x86_feature_detected!("avx512vnni") => Some(&vnni_ints::LOOPS),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 | Isa::Avx512 => Some(&avx2_ints::LOOPS),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => Some(&amx_ints::LOOPS),
             #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 | Isa::Avx512 => None,
+            Isa::Avx2 | Isa::Avx512 | Isa::Amx => None,
         }
     }
 
     /// Its loops for products of pairs in bf16, if it has instructions for them and this machine can run them.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn pair_loops(self) -> Option<&'static PairLoops> {
-        let available =
-            self == Isa::Avx512 && self.is_available() && is_x86_feature_detected!("avx512bf16");
-        available.then_some(&bf16_pairs::LOOPS)
+        match self {
+            Isa::Amx if self.is_available() => Some(&amx_pairs::LOOPS),
+            Isa::Avx512 if self.is_available() && is_x86_feature_detected!("avx512bf16") => {
+                Some(&bf16_pairs::LOOPS)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -133,6 +146,10 @@ pub(crate) struct IntLoops {
     pub(crate) group: usize,
     /// Columns of a panel.
     pub(crate) width: usize,
+    /// What the numbers of rows and of steps are multiples of; what fills them up may be anything of rows, and zero of
+    /// steps.
+    pub(crate) rows: usize,
+    pub(crate) steps: usize,
     pub(crate) product: unsafe fn(&IntProduct),
     pub(crate) quantize: unsafe fn(*const f32, usize, *mut u8) -> RowScale,
 }
@@ -227,6 +244,8 @@ macro_rules! int_loops {
             pub(super) static LOOPS: IntLoops = IntLoops {
                 group: <$simd>::GROUP,
                 width: $registers * <$simd>::LANES,
+                rows: 1,
+                steps: 1,
                 product: int_product,
                 quantize: quantize_row,
             };
@@ -258,7 +277,7 @@ mod bf16_pairs {
     use crate::simd::Simd;
 
     pub(super) static LOOPS: PairLoops =
-        PairLoops { width: 3 * Avx512::LANES, product: pair_product, round };
+        PairLoops { width: 3 * Avx512::LANES, rows: 1, steps: 1, product: pair_product, round };
 
     #[target_feature(enable = "avx512f,avx512bf16")]
     unsafe fn pair_product(of: &PairProduct) {
@@ -269,6 +288,44 @@ mod bf16_pairs {
     #[target_feature(enable = "avx512f,avx512bf16")]
     unsafe fn round(row: &[f32], to: &mut [Pair]) {
         bf16::round_to_pairs(row, to);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod amx_ints {
+    use super::*;
+
+    pub(super) static LOOPS: IntLoops = IntLoops {
+        width: amx::WIDTH,
+        rows: amx::ROWS,
+        steps: amx::STEPS,
+        product: int_product,
+        ..vnni_ints::LOOPS
+    };
+
+    #[target_feature(enable = "avx512f")]
+    unsafe fn int_product(of: &IntProduct) {
+        // SAFETY: the caller promises the pointers, and Isa::int_loops the instructions.
+        unsafe { amx::product::<amx::ByteTiles, Bytes>(of) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod amx_pairs {
+    use super::*;
+
+    pub(super) static LOOPS: PairLoops = PairLoops {
+        width: amx::WIDTH,
+        rows: amx::ROWS,
+        steps: amx::STEPS,
+        product: pair_product,
+        ..bf16_pairs::LOOPS
+    };
+
+    #[target_feature(enable = "avx512f")]
+    unsafe fn pair_product(of: &PairProduct) {
+        // SAFETY: the caller promises the pointers, and Isa::pair_loops the instructions.
+        unsafe { amx::product::<amx::PairTiles, Pairs>(of) }
     }
 }
 

@@ -10,6 +10,8 @@
 //!   platform, with arrays in the place of SIMD registers, so that the tests of any machine hold
 //!   it against tract's plain implementation.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod attention;
 mod bf16;
 mod encoder;
@@ -25,6 +27,7 @@ mod quantized;
 mod register;
 mod rows;
 mod simd;
+mod team;
 
 pub use encoder::{
     Block, BlockError, BlockWeights, LinearWeights, NormPlacement, NormWeights, Precision,
@@ -32,6 +35,7 @@ pub use encoder::{
 pub use isa::Isa;
 pub use math::Activation;
 pub use matmul::wasm_f32_8x4;
+pub use team::{Alone, Team};
 
 /// Makes tract use the kernels of this crate that suit the platform, if there are any. Calling it again
 /// does nothing.

@@ -51,7 +51,7 @@ impl Linear {
                 (width, Weights::Fp32 { loops, panels })
             }
             Precision::Bf16 => {
-                let width = bf16::width(isa).ok_or_else(unavailable)?;
+                let (_, width) = bf16::padding(isa).ok_or_else(unavailable)?;
                 let packed = Rounded::new(isa, weights.weight, outputs);
                 (width, Weights::Bf16(packed.ok_or_else(unavailable)?))
             }
@@ -126,12 +126,12 @@ impl Linear {
     }
 }
 
-/// The columns of a panel.
-pub(crate) fn width(isa: Isa, precision: Precision) -> Option<usize> {
+/// What packed weights have a multiple of: inputs, and outputs.
+pub(crate) fn padding(isa: Isa, precision: Precision) -> Option<(usize, usize)> {
     match precision {
-        Precision::Fp32 => isa.loops().map(|loops| loops.wide),
-        Precision::Bf16 => bf16::width(isa),
-        Precision::Int8 => isa.int_loops().map(|loops| loops.width),
+        Precision::Fp32 => isa.loops().map(|loops| (1, loops.wide)),
+        Precision::Bf16 => bf16::padding(isa),
+        Precision::Int8 => isa.int_loops().map(|loops| (loops.group * loops.steps, loops.width)),
     }
 }
 

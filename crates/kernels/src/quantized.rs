@@ -44,7 +44,7 @@ impl Quantized {
     pub(crate) fn new(loops: &'static IntLoops, weights: &[f32], outputs: usize) -> Self {
         let inputs = weights.len() / outputs;
         let columns = outputs.next_multiple_of(loops.width);
-        let (group, steps) = (loops.group, inputs.div_ceil(loops.group));
+        let (group, steps) = (loops.group, steps(loops, inputs));
         let mut scales = Aligned::zeros(columns);
         let mut sums = Aligned::zeros(columns);
         let mut panels = Aligned::zeros((columns * steps * group).div_ceil(size_of::<f32>()));
@@ -88,14 +88,20 @@ impl Quantized {
     /// The bytes of a row of integers.
     fn row_bytes(&self) -> usize {
         // A register of numbers is written at once, and at most sixteen.
-        self.inputs.next_multiple_of(16) * size_of::<Group>() / self.loops.group
+        let inputs = self.inputs.next_multiple_of(16).max(self.steps() * self.loops.group);
+        inputs * size_of::<Group>() / self.loops.group
     }
 
     /// How many numbers' room it needs beside its input and output, for `n` rows; none where that is more than there
     /// can be.
     pub(crate) fn scratch(&self, n: usize) -> Option<usize> {
+        let rows = n.checked_next_multiple_of(self.loops.rows)?;
         let row = self.row_bytes() + size_of::<RowScale>();
-        Some(row.checked_mul(n)?.div_ceil(size_of::<f32>()))
+        Some(row.checked_mul(rows)?.div_ceil(size_of::<f32>()))
+    }
+
+    fn steps(&self) -> usize {
+        steps(self.loops, self.inputs)
     }
 
     /// `activation(rows * weights + bias)`.
@@ -114,10 +120,10 @@ impl Quantized {
         scratch: &mut [f32],
     ) {
         let integers: *mut u8 = scratch.as_mut_ptr().cast();
-        let row_bytes = self.row_bytes();
+        let (row_bytes, rows_of_tiles) = (self.row_bytes(), n.next_multiple_of(self.loops.rows));
         // SAFETY: the room for integers comes first, in whole registers; scales are aligned as numbers are.
         unsafe {
-            let scales: *mut RowScale = integers.add(n * row_bytes).cast();
+            let scales: *mut RowScale = integers.add(rows_of_tiles * row_bytes).cast();
             for (i, row) in rows.chunks_exact(self.inputs).take(n).enumerate() {
                 let scale =
                     (self.loops.quantize)(row.as_ptr(), self.inputs, integers.add(i * row_bytes));
@@ -133,7 +139,7 @@ impl Quantized {
                 a: integers.cast(),
                 a_stride: row_bytes / size_of::<Group>(),
                 rows: n,
-                steps: self.inputs.div_ceil(self.loops.group),
+                steps: self.steps(),
                 b: self.panels.as_slice().as_ptr().cast(),
                 n: outputs,
                 activation,
@@ -143,6 +149,10 @@ impl Quantized {
             (self.loops.product)(&product);
         }
     }
+}
+
+fn steps(loops: &IntLoops, inputs: usize) -> usize {
+    inputs.div_ceil(loops.group).next_multiple_of(loops.steps)
 }
 
 /// What is known of both sides of a product.

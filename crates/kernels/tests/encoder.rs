@@ -5,7 +5,8 @@
 use std::ops::Range;
 
 use isovec_kernels::{
-    Activation, Block, BlockWeights, Isa, LinearWeights, NormPlacement, NormWeights, Precision,
+    Activation, Alone, Block, BlockWeights, Isa, LinearWeights, NormPlacement, NormWeights,
+    Precision, Team,
 };
 use proptest::prelude::*;
 
@@ -184,7 +185,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
         Just(Activation::QuickGelu)
     ];
     let placement = prop_oneof![Just(NormPlacement::Before), Just(NormPlacement::After)];
-    (1..40_usize, 1..5_usize, 1..40_usize, 1..130_usize, activation, placement, any::<bool>())
+    (1..70_usize, 1..5_usize, 1..40_usize, 1..130_usize, activation, placement, any::<bool>())
         .prop_map(|(tokens, heads, head_size, intermediate, activation, placement, masked)| Shape {
             tokens,
             heads,
@@ -206,6 +207,38 @@ fn available() -> impl Iterator<Item = Isa> {
 fn paths() -> impl Iterator<Item = (Isa, Precision)> {
     let precisions = [Precision::Fp32, Precision::Bf16, Precision::Int8];
     available().flat_map(move |isa| precisions.map(|precision| (isa, precision)))
+}
+
+/// Threads that end with each call.
+struct Threads(usize);
+
+impl Team for Threads {
+    fn size(&self) -> usize {
+        self.0
+    }
+
+    fn each(&self, parts: usize, work: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| {
+            for part in 0..parts {
+                scope.spawn(move || work(part));
+            }
+        });
+    }
+}
+
+/// One that does every part twice but the last one, which it forgets.
+struct Confused;
+
+impl Team for Confused {
+    fn size(&self) -> usize {
+        3
+    }
+
+    fn each(&self, parts: usize, work: &(dyn Fn(usize) + Sync)) {
+        for part in (0..parts - 1).chain(0..parts - 1).chain([parts, usize::MAX]) {
+            work(part);
+        }
+    }
 }
 
 proptest! {
@@ -246,6 +279,12 @@ proptest! {
                 let mut each = vec![0.0; together.len()];
                 block.run_each(&together, &[shape.tokens / 2, 0, shape.tokens], &mut each);
                 prop_assert_eq!(&each, &[alone, got].concat(), "{:?}, {:?} together", isa, precision);
+                let teams: [&dyn Team; 4] = [&Alone, &Threads(2), &Threads(7), &Confused];
+                for team in teams {
+                    let mut shared = vec![1.0; tokens.len()];
+                    block.run_by(team, &tokens, &mut shared);
+                    prop_assert_eq!(&shared, &again, "{:?}, {:?} shared", isa, precision);
+                }
             }
         }
     }

@@ -74,16 +74,16 @@ impl ImageEmbedder {
         ImageEmbedder { core: Arc::new(core), pool }
     }
 
-    /// The vector of an image file's bytes, on the calling thread.
+    /// The vector of an image file's bytes, whose patches the threads of the pool share, unless the caller is one of them.
     ///
     /// # Errors
     ///
     /// Those of [`isovec_core::ImageEmbedder::embed`].
     pub fn embed(&self, file: &[u8]) -> Result<ImageEmbedding> {
-        self.core.embed(file)
+        self.pool.together(|team| self.core.embed_by(team, file))
     }
 
-    /// The vector of the image file at `path`, on the calling thread.
+    /// The vector of the image file at `path`, as [`embed`](Self::embed).
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl ImageEmbedder {
     pub fn embed_file(&self, path: impl AsRef<Path>) -> Result<ImageEmbedding> {
         let path = path.as_ref();
         let file = read_image(path, self.core.limits())?;
-        self.core.embed(&file).map_err(|e| e.context(path.display()))
+        self.embed(&file).map_err(|e| e.context(path.display()))
     }
 
     /// The vectors of image files' bytes, in their order.
@@ -107,12 +107,18 @@ impl ImageEmbedder {
     /// A result for each of the image files' bytes, in their order: one that fails does not fail the
     /// others.
     pub fn embed_each<T: AsRef<[u8]> + Sync>(&self, files: &[T]) -> Vec<Result<ImageEmbedding>> {
+        if let [file] = files {
+            return vec![self.embed(file.as_ref())];
+        }
         self.pool.map_groups(files, |_| 1, IMAGES_TOGETHER, |files| self.core.embed_each(files))
     }
 
     /// A result for each of the image files at `paths`, in their order. Files are read when their turn
     /// comes, so no more than a few for each thread are in memory.
     pub fn embed_files<P: AsRef<Path> + Sync>(&self, paths: &[P]) -> Vec<Result<ImageEmbedding>> {
+        if let [path] = paths {
+            return vec![self.embed_file(path)];
+        }
         let together = |paths: &[&P]| self.embed_files_together(paths);
         self.pool.map_groups(paths, |_| 1, IMAGES_TOGETHER, together)
     }
@@ -151,7 +157,7 @@ impl ImageEmbedder {
     pub fn embed_url(&self, url: &str, fetcher: &crate::ImageFetcher) -> Result<ImageEmbedding> {
         let file = fetcher.fetch_blocking(url)?;
         // Secrets of an address stay out of errors.
-        self.core.embed(&file).map_err(|e| e.context(crate::net::address::Address::new(url)))
+        self.embed(&file).map_err(|e| e.context(crate::net::address::Address::new(url)))
     }
 
     /// The vectors of image files' bytes as one array of the shape `[images, dims]`.
@@ -179,11 +185,14 @@ impl ImageEmbedder {
     ///
     /// Those of [`isovec_core::ImageEmbedder::embed_pixels`].
     pub fn embed_pixels(&self, pixel_values: &[f32]) -> Result<Vec<f32>> {
-        self.core.embed_pixels(pixel_values)
+        self.pool.together(|team| self.core.embed_pixels_by(team, pixel_values))
     }
 
     /// A result for each of the prepared images, in their order, as of [`embed_pixels`](Self::embed_pixels).
     pub fn embed_pixels_each(&self, images: &[&[f32]]) -> Vec<Result<Vec<f32>>> {
+        if let [image] = images {
+            return vec![self.embed_pixels(image)];
+        }
         self.pool.map_groups(
             images,
             |_| 1,

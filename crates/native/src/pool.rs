@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use isovec_core::{Error, ErrorKind, Result};
+use isovec_core::{Alone, Error, ErrorKind, Result, Team};
 
 /// The most threads of a pool of our own; far more than any machine gains from.
 const MAX_THREADS: usize = 1024;
@@ -68,6 +68,22 @@ impl Pool {
         done.into_iter().map(|(_, output)| output).collect()
     }
 
+    /// `work` on one long text or image, with the threads that may share it.
+    ///
+    /// A caller that is a thread of a rayon pool already, and has named no pool for this, is most likely one of many
+    /// with work of this kind: it works alone, since sharing gains nothing where all are busy.
+    pub(crate) fn together<T: Send>(&self, work: impl FnOnce(&dyn Team) -> T + Send) -> T {
+        let alone = self.own.is_none() && rayon::current_thread_index().is_some();
+        if alone || self.threads() == 1 {
+            return work(&Alone);
+        }
+        // Inside of the pool from the start: its threads meet sooner than they are woken from outside.
+        match &self.own {
+            Some(pool) => pool.install(|| work(&RayonTeam)),
+            None => rayon::scope(|_| work(&RayonTeam)),
+        }
+    }
+
     fn threads(&self) -> usize {
         let own = self.own.as_ref().map(|pool| pool.current_num_threads());
         own.unwrap_or_else(rayon::current_num_threads).max(1)
@@ -102,6 +118,20 @@ impl Pool {
         };
         done.sort_unstable_by_key(|&(index, _)| index);
         done.into_iter().map(|(_, output)| output).collect()
+    }
+}
+
+/// The threads of the current rayon pool.
+struct RayonTeam;
+
+impl Team for RayonTeam {
+    fn size(&self) -> usize {
+        rayon::current_num_threads()
+    }
+
+    fn each(&self, parts: usize, work: &(dyn Fn(usize) + Sync)) {
+        use rayon::prelude::*;
+        (0..parts).into_par_iter().with_max_len(1).for_each(work);
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use isovec_core::{
-    Embedding, Execution, Fingerprint, HashedBytes, IndexedBy, Kernels, ModelKind, ModelSpec,
-    Precision, Result, TextOptions, Tokens,
+    Alone, Embedding, Execution, Fingerprint, HashedBytes, IndexedBy, Kernels, ModelKind,
+    ModelSpec, Precision, Result, TextOptions, Tokens,
 };
 use ndarray::Array2;
 
@@ -14,6 +14,9 @@ use crate::pool::Pool;
 
 /// The bytes of texts that a thread takes at once: English has some four to a token.
 const GROUP_BYTES: usize = 4 * isovec_core::TextEmbedder::TOKENS_TOGETHER;
+
+/// The bytes of a text from which on it may be worth sharing: some tokens for each of two threads.
+const LONG_TEXT: usize = 128;
 
 /// Turns texts into vectors, on as many threads as the machine has.
 ///
@@ -70,13 +73,14 @@ impl TextEmbedder {
         EmbedderBuilder::new(model.into())
     }
 
-    /// The vector of one text, on the calling thread.
+    /// The vector of one text: a short one on the calling thread, a long one shared by the threads of the pool, unless
+    /// the caller is one of them.
     ///
     /// # Errors
     ///
     /// Those of [`isovec_core::TextEmbedder::embed`].
     pub fn embed(&self, text: &str) -> Result<Embedding> {
-        self.core.embed(text)
+        self.embed_with(None, text)
     }
 
     /// The vector of one text with a named prompt of the model before it.
@@ -85,7 +89,14 @@ impl TextEmbedder {
     ///
     /// Those of [`isovec_core::TextEmbedder::embed_prompted`].
     pub fn embed_prompted(&self, prompt: &str, text: &str) -> Result<Embedding> {
-        self.core.embed_prompted(prompt, text)
+        self.embed_with(Some(prompt), text)
+    }
+
+    fn embed_with(&self, prompt: Option<&str>, text: &str) -> Result<Embedding> {
+        if text.len() < LONG_TEXT {
+            return self.core.embed_by(&Alone, prompt, text);
+        }
+        self.pool.together(|team| self.core.embed_by(team, prompt, text))
     }
 
     /// The vectors of `texts`, in their order.
@@ -108,6 +119,9 @@ impl TextEmbedder {
         prompt: Option<&str>,
         texts: &[T],
     ) -> Vec<Result<Embedding>> {
+        if let [text] = texts {
+            return vec![self.embed_with(prompt, text.as_ref())];
+        }
         let size = |text: &T| text.as_ref().len();
         self.pool.map_groups(texts, size, GROUP_BYTES, |texts| self.core.embed_each(prompt, texts))
     }

@@ -10,7 +10,8 @@ use tract_onnx::pb::{
     TensorProto, ValueInfoProto,
 };
 
-use super::weights::{self, Weight};
+use super::restore::restore;
+use super::weights::Weight;
 use crate::{Error, ErrorKind, Result};
 
 /// Operators of tract that models of texts and images do not have. Refused everywhere, since the code
@@ -92,11 +93,12 @@ impl Initializer {
     }
 }
 
-/// Decodes the protobuf and checks every tensor in it. Long weights are apart, and not in the graph.
+/// Decodes the protobuf and checks every tensor in it. Long weights are apart, and not in the graph; those of eight bits
+/// are [restored](restore), and with `products` what dynamic quantisation did.
 ///
 /// A tensor's data must be inside the file (R11: a path in a model would name a file of the host),
 /// and be as long as its dimensions say, so that memory is bounded by the file's own length.
-pub(super) fn decode(onnx: Vec<u8>) -> Result<(ModelProto, Vec<Weight>)> {
+pub(super) fn decode(onnx: Vec<u8>, products: bool) -> Result<(ModelProto, Vec<Weight>)> {
     let length = onnx.len();
     let model = Model::decode(Bytes::from(onnx))
         .map_err(|e| invalid(format!("not an ONNX file ({length} bytes): {e}")))?;
@@ -130,7 +132,7 @@ pub(super) fn decode(onnx: Vec<u8>) -> Result<(ModelProto, Vec<Weight>)> {
     // Files of old name their weights among the inputs.
     let names: HashSet<&str> = weights.iter().map(Weight::name).collect();
     graph.input.retain(|input| !names.contains(&*input.name));
-    weights::fold_scales(&mut graph, &mut weights);
+    restore(&mut graph, &mut weights, products);
     check_outputs(&graph)?;
     let (opset_import, graph) = (model.opset_import, Some(graph));
     Ok((ModelProto { opset_import, graph, ..ModelProto::default() }, weights))

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use isovec_kernels::Block;
+use isovec_kernels::{Block, Team};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::*;
 use tract_onnx::tract_core::ops::source::TypedSource;
@@ -38,8 +38,13 @@ impl Split {
         Ok(Some(Split { before, inputs, blocks, after }))
     }
 
-    /// The outputs of several texts or images, whose inputs are those of the whole graph.
-    pub(super) fn run(&self, items: Vec<TVec<TValue>>) -> TractResult<Vec<TValue>> {
+    /// The outputs of several texts or images, whose inputs are those of the whole graph. One by itself is shared out
+    /// among the threads of `team`.
+    pub(super) fn run(
+        &self,
+        items: Vec<TVec<TValue>>,
+        team: &dyn Team,
+    ) -> TractResult<Vec<TValue>> {
         let mut shapes = Vec::with_capacity(items.len());
         let mut tokens: Vec<f32> = Vec::new();
         for inputs in items {
@@ -55,7 +60,11 @@ impl Split {
         let mut next = vec![0.0; tokens.len()];
         for block in &self.blocks {
             ensure!(block.hidden() == hidden, "blocks of different tokens");
-            block.run_each(&tokens, &lengths, &mut next);
+            if lengths.len() == 1 {
+                block.run_by(team, &tokens, &mut next);
+            } else {
+                block.run_each(&tokens, &lengths, &mut next);
+            }
             std::mem::swap(&mut tokens, &mut next);
         }
 

@@ -1,5 +1,7 @@
 //! Image file to vector: preprocess, run, pool, normalise.
 
+use isovec_kernels::{Alone, Team};
+
 use crate::engine::{Engine, Expected, Takes};
 use crate::image::{ImageFormat, ImageLimits, Pixels, Preprocessing};
 use crate::pooling::{dimensions, finish};
@@ -149,8 +151,18 @@ impl ImageEmbedder {
     /// that is no vector; [`Inference`](ErrorKind::Inference) and
     /// [`EnginePanic`](ErrorKind::EnginePanic) if the engine failed.
     pub fn embed(&self, file: &[u8]) -> Result<ImageEmbedding> {
+        self.embed_by(&Alone, file)
+    }
+
+    /// The vector of an image file, by the threads of `team`, who share the image's patches, if the engine runs its
+    /// blocks [as one](Execution::fused_blocks): the vector is that of one thread, bit for bit.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`embed`](Self::embed).
+    pub fn embed_by(&self, team: &dyn Team, file: &[u8]) -> Result<ImageEmbedding> {
         let pixels = self.preprocess(file)?;
-        let vector = self.embed_pixels(&pixels.data);
+        let vector = self.embed_pixels_by(team, &pixels.data);
         embedding(file, &pixels, vector)
     }
 
@@ -198,8 +210,17 @@ impl ImageEmbedder {
     /// [`input_size`](Self::input_size) says, [`NonFinite`](ErrorKind::NonFinite) if one of them is NaN
     /// or infinite, and those of [`embed`](Self::embed).
     pub fn embed_pixels(&self, pixel_values: &[f32]) -> Result<Vec<f32>> {
+        self.embed_pixels_by(&Alone, pixel_values)
+    }
+
+    /// The same by the threads of `team`, as [`embed_by`](Self::embed_by).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`embed_pixels`](Self::embed_pixels).
+    pub fn embed_pixels_by(&self, team: &dyn Team, pixel_values: &[f32]) -> Result<Vec<f32>> {
         self.check_pixels(pixel_values)?;
-        finish(self.engine.run_pixels(pixel_values, self.size)?, &self.spec, self.dims)
+        finish(self.engine.run_pixels(pixel_values, self.size, team)?, &self.spec, self.dims)
     }
 
     /// A result for each of the prepared images, as of [`embed_pixels`](Self::embed_pixels); some at a time read the

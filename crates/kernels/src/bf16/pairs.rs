@@ -20,8 +20,18 @@ pub(crate) type PairProduct = Product<Pairs, Pair, Pair>;
 pub(crate) struct PairLoops {
     /// Columns of a panel.
     pub(crate) width: usize,
+    /// What the numbers of rows and of steps are multiples of; what fills them up may be anything of rows, and zero of
+    /// steps.
+    pub(crate) rows: usize,
+    pub(crate) steps: usize,
     pub(crate) product: unsafe fn(&PairProduct),
     pub(crate) round: unsafe fn(&[f32], &mut [Pair]),
+}
+
+impl PairLoops {
+    pub(crate) fn steps_of(&self, inputs: usize) -> usize {
+        inputs.div_ceil(2).next_multiple_of(self.steps)
+    }
 }
 
 /// What is known of both sides of a product: the bias.
@@ -74,21 +84,22 @@ fn pair(first: f32, second: f32) -> Pair {
     (rounded(first) | rounded(second) >> 16).cast_signed()
 }
 
-/// Rounds a row to pairs. An odd one out is paired with zero.
+/// Rounds a row to pairs. An odd one out is paired with zero, and zeros fill what is left.
 #[inline(always)]
 pub(crate) fn round_to_pairs(row: &[f32], to: &mut [Pair]) {
     let (pairs, rest) = row.as_chunks::<2>();
     for ([first, second], to) in pairs.iter().zip(&mut *to) {
         *to = pair(*first, *second);
     }
-    if let ([last], Some(to)) = (rest, to.get_mut(pairs.len())) {
+    let left = &mut to[pairs.len()..];
+    left.fill(0);
+    if let ([last], Some(to)) = (rest, left.first_mut()) {
         *to = pair(*last, 0.0);
     }
 }
 
 /// Packs `(inputs, outputs)` weights into panels: for each two inputs and each column a pair.
-pub(super) fn pack(weights: &[f32], outputs: usize, width: usize) -> Aligned {
-    let steps = (weights.len() / outputs).div_ceil(2);
+pub(super) fn pack(weights: &[f32], outputs: usize, (width, steps): (usize, usize)) -> Aligned {
     let mut panels = Aligned::zeros(outputs.next_multiple_of(width) * steps);
     for (i, panel) in panels.integers_mut().chunks_exact_mut(width * steps).enumerate() {
         // Beyond the last panel there may be numbers that only fill a cache line.
