@@ -39,9 +39,9 @@ IMAGES = [
 class Worker:
     """A side in a process of its own, told what to do by JSON lines."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], **environment: str) -> None:
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | environment
         )
 
     def ask(self, **request: object) -> dict[str, float]:

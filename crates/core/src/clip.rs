@@ -31,11 +31,12 @@ impl ClipTextEmbedder {
         options: &TextOptions,
     ) -> Result<Self> {
         TextEmbedder::check(ModelKind::ClipText, spec, options)?;
-        let text = TextEmbedder::load(spec, model.into(), Tokenizer::new(tokenizer)?, options)?;
+        let tokenizer = Tokenizer::new(tokenizer)?;
+        let text = TextEmbedder::load(spec, model.into(), || Ok(tokenizer), options)?;
         Ok(ClipTextEmbedder { text })
     }
 
-    /// Loads a model from the bytes of its ONNX file and a tokenizer that is there already.
+    /// Loads a model from the bytes of its ONNX file and a tokenizer that somebody else makes meanwhile.
     ///
     /// # Errors
     ///
@@ -43,11 +44,20 @@ impl ClipTextEmbedder {
     pub fn with_tokenizer<'a>(
         spec: &ModelSpec,
         model: impl Into<HashedBytes<'a>>,
-        tokenizer: Tokenizer,
+        tokenizer: impl FnOnce() -> Result<Tokenizer>,
         options: &TextOptions,
     ) -> Result<Self> {
         TextEmbedder::check(ModelKind::ClipText, spec, options)?;
         Ok(ClipTextEmbedder { text: TextEmbedder::load(spec, model.into(), tokenizer, options)? })
+    }
+
+    /// Sets the sha256 of the ONNX file; see [`TextEmbedder::set_model_sha256`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TextEmbedder::set_model_sha256`].
+    pub fn set_model_sha256(&mut self, sha256: &str) -> Result<()> {
+        self.text.set_model_sha256(sha256)
     }
 
     /// The vector of `text`.

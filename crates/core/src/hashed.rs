@@ -31,12 +31,7 @@ impl HashedBytes<'static> {
     ///
     /// [`InvalidInput`](ErrorKind::InvalidInput) unless `sha256` has 64 lower-case hexadecimal digits.
     pub fn with_sha256(bytes: Vec<u8>, sha256: String) -> Result<Self> {
-        if !is_sha256(&sha256) {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!("sha256: {sha256:?} must be 64 lower-case hexadecimal digits"),
-            ));
-        }
+        check_sha256(&sha256)?;
         Ok(HashedBytes { bytes: Cow::Owned(bytes), sha256 })
     }
 }
@@ -80,6 +75,16 @@ impl From<Vec<u8>> for HashedBytes<'static> {
     fn from(bytes: Vec<u8>) -> Self {
         HashedBytes { sha256: hex(&Sha256::digest(&bytes)), bytes: Cow::Owned(bytes) }
     }
+}
+
+pub(crate) fn check_sha256(sha256: &str) -> Result<()> {
+    if is_sha256(sha256) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidInput,
+        format!("sha256: {sha256:?} must be 64 lower-case hexadecimal digits"),
+    ))
 }
 
 /// Whether `text` is a sha256 as manifests write it.

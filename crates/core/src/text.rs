@@ -3,6 +3,7 @@
 use isovec_kernels::{Alone, Team};
 
 use crate::engine::{Engine, Expected, Output, Takes};
+use crate::hashed::check_sha256;
 use crate::pooling::{dimensions, finish};
 use crate::tokenizer::Tokenizer;
 use crate::{
@@ -87,10 +88,12 @@ impl TextEmbedder {
     ) -> Result<Self> {
         Self::check(ModelKind::Text, spec, options)?;
         // The tokenizer first: it is the cheaper of the two to refuse.
-        Self::load(spec, model.into(), Tokenizer::new(tokenizer)?, options)
+        let tokenizer = Tokenizer::new(tokenizer)?;
+        Self::load(spec, model.into(), || Ok(tokenizer), options)
     }
 
-    /// Loads a model from the bytes of its ONNX file and a tokenizer that is there already.
+    /// Loads a model from the bytes of its ONNX file and a tokenizer that somebody else makes meanwhile: it is asked for
+    /// when the model is loaded.
     ///
     /// # Errors
     ///
@@ -98,7 +101,7 @@ impl TextEmbedder {
     pub fn with_tokenizer<'a>(
         spec: &ModelSpec,
         model: impl Into<HashedBytes<'a>>,
-        tokenizer: Tokenizer,
+        tokenizer: impl FnOnce() -> Result<Tokenizer>,
         options: &TextOptions,
     ) -> Result<Self> {
         Self::check(ModelKind::Text, spec, options)?;
@@ -126,7 +129,7 @@ impl TextEmbedder {
     pub(crate) fn load(
         spec: &ModelSpec,
         model: HashedBytes<'_>,
-        mut tokenizer: Tokenizer,
+        tokenizer: impl FnOnce() -> Result<Tokenizer>,
         options: &TextOptions,
     ) -> Result<Self> {
         let max_tokens = options.max_tokens.unwrap_or(spec.max_tokens);
@@ -139,9 +142,10 @@ impl TextEmbedder {
             kernels: options.kernels,
             precision: options.precision,
         };
-        tokenizer.cut_after(max_tokens)?;
         let model_sha256 = model.sha256().to_owned();
         let engine = Engine::load(model, &expected)?;
+        let mut tokenizer = tokenizer()?;
+        tokenizer.cut_after(max_tokens)?;
         let fingerprint = Fingerprint::of_text(
             spec,
             engine.output(),
@@ -152,6 +156,26 @@ impl TextEmbedder {
             options.precision,
         );
         Ok(TextEmbedder { spec: spec.clone(), engine, tokenizer, max_tokens, dims, fingerprint })
+    }
+
+    /// Sets the sha256 of the ONNX file, and with it the fingerprint, for who had it computed while the model was loaded
+    /// with another one. As in [`HashedBytes::with_sha256`], it is believed.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](ErrorKind::InvalidInput) unless it has 64 lower-case hexadecimal digits.
+    pub fn set_model_sha256(&mut self, sha256: &str) -> Result<()> {
+        check_sha256(sha256)?;
+        self.fingerprint = Fingerprint::of_text(
+            &self.spec,
+            self.engine.output(),
+            sha256,
+            self.tokenizer.sha256(),
+            self.max_tokens,
+            self.dims,
+            self.engine.execution().precision,
+        );
+        Ok(())
     }
 
     /// The vector of `text`.

@@ -2,7 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tokenizers::{PostProcessor, TruncationDirection, TruncationParams, TruncationStrategy};
+use serde::de::DeserializeOwned;
+use tokenizers::models::bpe::BPE;
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::{
+    DecoderWrapper, Model, ModelWrapper, NormalizerWrapper, PostProcessor, PostProcessorWrapper,
+    PreTokenizerWrapper, TokenizerImpl, TruncationDirection, TruncationParams, TruncationStrategy,
+};
 
 use crate::{Error, ErrorKind, HashedBytes, Result, limits};
 
@@ -29,7 +35,7 @@ pub struct Tokens {
 /// let json = std::fs::read("tokenizer.json")?;
 /// let tokenizer = std::thread::spawn(|| Tokenizer::new(json));
 /// let model = std::fs::read("model.onnx")?;
-/// let tokenizer = tokenizer.join().unwrap()?;
+/// let tokenizer = || tokenizer.join().unwrap();
 /// let spec = manifest.get("all-MiniLM-L6-v2")?;
 /// let model = TextEmbedder::with_tokenizer(spec, model, tokenizer, &Default::default())?;
 /// # Ok(())
@@ -62,7 +68,7 @@ impl Tokenizer {
                 ),
             ));
         }
-        let mut inner = contained(|| tokenizers::Tokenizer::from_bytes(json)).map_err(invalid)?;
+        let mut inner = contained(|| read(json)).map_err(invalid)?;
         inner.with_padding(None);
         Ok(Tokenizer { inner, sha256: file.sha256().to_owned() })
     }
@@ -124,6 +130,26 @@ impl Tokenizer {
             truncated: !encoding.get_overflowing().is_empty(),
         })
     }
+}
+
+/// The library takes three copies of a file's words while it finds out which kind of model they are of. Those kinds that
+/// nearly all files are of are tried first, each of which is refused where its name does not stand.
+fn read(json: &[u8]) -> tokenizers::Result<tokenizers::Tokenizer> {
+    let known = read_as::<WordPiece>(json).or_else(|| read_as::<BPE>(json));
+    known.map_or_else(|| tokenizers::Tokenizer::from_bytes(json), Ok)
+}
+
+fn read_as<M: Model + DeserializeOwned + Into<ModelWrapper>>(
+    json: &[u8],
+) -> Option<tokenizers::Tokenizer> {
+    type Of<M> = TokenizerImpl<
+        M,
+        NormalizerWrapper,
+        PreTokenizerWrapper,
+        PostProcessorWrapper,
+        DecoderWrapper,
+    >;
+    serde_json::from_slice::<Of<M>>(json).ok().map(Into::into)
 }
 
 fn invalid(detail: String) -> Error {

@@ -287,21 +287,21 @@ unsafe fn finish<O: Operands<Avx512>>(
         // SAFETY: inside of what the caller promises; a row of sums has two registers.
         unsafe {
             let c = product.c.add((row + i) * product.c_stride + column);
-            let numbers: [_; WIDTH / Avx512::LANES] = std::array::from_fn(|j| {
-                let j = j * Avx512::LANES;
-                let sums = sums.0.as_ptr().add(i * WIDTH + j).cast::<O::Sums>().read();
+            let sums = sums.0.as_ptr().add(i * WIDTH);
+            let number = |j: usize| {
+                let sums = sums.add(j).cast::<O::Sums>().read();
                 product.operands.numbers(sums, row + i, column + j)
-            });
-            // Both at once, since each waits for one operation after the other.
-            let numbers = match product.activation {
-                None => numbers,
-                Some(of) => numbers.map(|x| activate::<Avx512>(of, x)),
             };
+            // Both at once, since each waits for one operation after the other.
+            let (mut left, mut right) = (number(0), number(Avx512::LANES));
+            if let Some(of) = product.activation {
+                left = activate::<Avx512>(of, left);
+                right = activate::<Avx512>(of, right);
+            }
             let mut whole = [0.0; WIDTH];
             let to = if columns == WIDTH { c } else { whole.as_mut_ptr() };
-            for (j, x) in numbers.into_iter().enumerate() {
-                Avx512::store(to.add(j * Avx512::LANES), x);
-            }
+            Avx512::store(to, left);
+            Avx512::store(to.add(Avx512::LANES), right);
             if columns != WIDTH {
                 whole.as_ptr().copy_to_nonoverlapping(c, columns);
             }

@@ -59,26 +59,21 @@ impl Quantized {
             // What is this small comes to nothing.
             *scale = if *scale < SMALLEST { 1.0 } else { *scale / 127.0 };
         }
+        let inverses: Vec<f32> = largest.iter().map(|scale| 1.0 / scale).collect();
         // A pass of its own for what compilers do in registers.
-        let mut rounded = vec![0.0; loops.width];
-        let panel_len = loops.width * steps * group;
-        let panels_of = panels.bytes_mut().chunks_exact_mut(panel_len).take(columns / loops.width);
-        let of_columns = scales.as_slice().chunks_exact(loops.width);
-        let sums_of = sums.integers_mut().chunks_exact_mut(loops.width);
-        for (i, ((panel, scales), sums)) in panels_of.zip(of_columns).zip(sums_of).enumerate() {
-            for (k, row) in weights.chunks_exact(outputs).enumerate() {
-                let row = &row[i * loops.width..outputs.min((i + 1) * loops.width)];
-                let places = panel[k / group * loops.width * group..].chunks_exact_mut(group);
-                for ((rounded, x), scale) in rounded.iter_mut().zip(row).zip(scales) {
-                    *rounded = x / scale + ROUND;
-                }
-                for ((rounded, sum), place) in
-                    rounded.iter().zip(&mut *sums).zip(places).take(row.len())
-                {
-                    // The lowest bits of such a sum are the integer, which is none where the scale is NaN.
-                    let weight = rounded.to_bits() as u8;
-                    place[k % group] = weight;
-                    *sum += i32::from(weight.cast_signed());
+        let mut rounded = vec![0.0; columns];
+        for (k, row) in weights.chunks_exact(outputs).enumerate() {
+            for ((rounded, x), inverse) in rounded.iter_mut().zip(row).zip(&inverses) {
+                *rounded = x * inverse + ROUND;
+            }
+            let panels = panels.bytes_mut().chunks_exact_mut(loops.width * steps * group);
+            let sums = sums.integers_mut().chunks_exact_mut(loops.width);
+            for ((panel, sums), rounded) in panels.zip(sums).zip(rounded.chunks_exact(loops.width))
+            {
+                let places = &mut panel[k / group * loops.width * group..][..loops.width * group];
+                match group {
+                    2 => place(rounded, places.as_chunks_mut::<2>().0, k % 2, sums),
+                    _ => place(rounded, places.as_chunks_mut::<4>().0, k % 4, sums),
                 }
             }
         }
@@ -148,6 +143,21 @@ impl Quantized {
             };
             (self.loops.product)(&product);
         }
+    }
+}
+
+/// Puts the integers of a row into groups, and adds them to the sums of their columns.
+fn place<const GROUP: usize>(
+    rounded: &[f32],
+    places: &mut [[u8; GROUP]],
+    at: usize,
+    sums: &mut [i32],
+) {
+    for ((rounded, place), sum) in rounded.iter().zip(places).zip(sums) {
+        // The lowest bits of such a sum are the integer, which is none where the scale is NaN.
+        let weight = rounded.to_bits() as u8;
+        place[at] = weight;
+        *sum += i32::from(weight.cast_signed());
     }
 }
 
@@ -245,6 +255,26 @@ pub(crate) unsafe fn quantize<S: Integers>(row: *const f32, n: usize, to: *mut u
             S::store_integers(S::add(x, offset), to.add(i * size_of::<Group>() / S::GROUP));
         }
         RowScale { scale: scale + nothing, zero_point: zero_point as i32 }
+    }
+}
+
+/// What integers of eight bits stand for: `(stored - zero_point) * factor`, of as many as all have.
+///
+/// ```
+/// let mut numbers = [0.0; 2];
+/// isovec_kernels::restore(&[3, 255], true, &[0.5, 2.0], &[1.0, 0.0], &mut numbers);
+/// assert_eq!(numbers, [1.0, -2.0]);
+/// ```
+pub fn restore(stored: &[u8], signed: bool, factors: &[f32], zero_points: &[f32], to: &mut [f32]) {
+    let scales = factors.iter().zip(zero_points);
+    let places = to.iter_mut().zip(stored).zip(scales);
+    // Each a loop of its own, which compilers do in registers.
+    if signed {
+        places.for_each(|((to, x), (factor, zero))| {
+            *to = (f32::from(x.cast_signed()) - zero) * factor;
+        });
+    } else {
+        places.for_each(|((to, x), (factor, zero))| *to = (f32::from(*x) - zero) * factor);
     }
 }
 
@@ -361,7 +391,7 @@ mod tests {
                             .iter()
                             .enumerate()
                             .map(|(k, a)| {
-                                let weight = weights[k * outputs + j] / column_scale;
+                                let weight = weights[k * outputs + j] * (1.0 / column_scale);
                                 (i64::from(*a) - i64::from(scale.zero_point))
                                     * weight.round_ties_even() as i64
                             })

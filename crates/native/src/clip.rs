@@ -69,7 +69,7 @@ impl ClipTextEmbedder {
 
     fn load(files: Files, options: &TextOptions, pool: Pool) -> Result<Self> {
         let core = files.load(|mut files| {
-            let tokenizer = files.take_tokenizer()?;
+            let tokenizer = files.take_tokenizer();
             isovec_core::ClipTextEmbedder::with_tokenizer(
                 &files.spec,
                 files.model,

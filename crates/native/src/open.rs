@@ -9,7 +9,7 @@ use isovec_core::{
 
 use crate::folder::ModelFolder;
 use crate::pool::Pool;
-use crate::reading::beside;
+use crate::reading::Aside;
 use crate::store::{FetchOptions, ModelStore};
 
 /// The variant that is opened where none is named.
@@ -131,8 +131,8 @@ impl<'a, O> EmbedderBuilder<'a, O> {
 pub(crate) struct Files {
     pub(crate) spec: ModelSpec,
     pub(crate) model: HashedBytes<'static>,
-    /// Of a model that reads text; an error is told when the model is loaded.
-    tokenizer: Option<Result<Tokenizer>>,
+    /// Of a model that reads text.
+    tokenizer: Option<Aside<Result<Tokenizer>>>,
     #[cfg_attr(not(feature = "service"), expect(dead_code))]
     tokenizer_bytes: usize,
     /// Where the model lies, for errors about its content; names of the manifest speak for themselves.
@@ -146,11 +146,11 @@ impl Files {
         (self.model.bytes().len() + self.tokenizer_bytes) as u64
     }
 
-    /// The tokenizer of a model that reads text.
-    pub(crate) fn take_tokenizer(&mut self) -> Result<Tokenizer> {
-        self.tokenizer.take().unwrap_or_else(|| {
-            Err(Error::new(ErrorKind::NotFound, format!("{}: has no tokenizer", self.spec.name)))
-        })
+    /// The tokenizer of a model that reads text, which may take until then.
+    pub(crate) fn take_tokenizer(&mut self) -> impl FnOnce() -> Result<Tokenizer> + use<> {
+        let (tokenizer, name) = (self.tokenizer.take(), self.spec.name.clone());
+        let nothing = move || Error::new(ErrorKind::NotFound, format!("{name}: has no tokenizer"));
+        || tokenizer.ok_or_else(nothing)?.end()
     }
 
     fn read(
@@ -164,10 +164,10 @@ impl Files {
             return Ok(Files { spec, model, tokenizer: None, tokenizer_bytes: 0, folder });
         }
         let json = read(FileRole::Tokenizer)?;
-        // The tokenizer is made of its file while the longer one is read.
-        let (tokenizer, model) = beside(|| Tokenizer::new(&json), || read(FileRole::Model));
-        let (tokenizer, tokenizer_bytes) = (Some(tokenizer), json.bytes().len());
-        Ok(Files { spec, model: model?, tokenizer, tokenizer_bytes, folder })
+        let tokenizer_bytes = json.bytes().len();
+        // It is made of its file while the longer one is read, and the model made of that.
+        let tokenizer = Some(Aside::begin(move || Tokenizer::new(&json)));
+        Ok(Files { spec, model: read(FileRole::Model)?, tokenizer, tokenizer_bytes, folder })
     }
 
     /// What `load` makes of these; its error says in which folder's model it was.

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::fs::File;
 use std::io::{self, Read};
 use std::panic;
-use std::sync::{Mutex, PoisonError, mpsc};
-use std::thread::{self, ScopedJoinHandle};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::{self, JoinHandle, ScopedJoinHandle};
 
 use isovec_core::HashedBytes;
 use sha2::{Digest, Sha256};
@@ -64,11 +64,38 @@ fn fill(file: &mut File, piece: &mut [u8]) -> io::Result<usize> {
     Ok(done)
 }
 
+/// As much stack as a main thread has: JSON may nest.
+const STACK: usize = 8 << 20;
+
+/// Something that a thread of its own makes meanwhile.
+pub(crate) enum Aside<T> {
+    Begun(JoinHandle<T>),
+    /// Where no thread is to be had, it is made when it is needed.
+    Waits(Box<dyn FnOnce() -> T>),
+}
+
+impl<T: Send + 'static> Aside<T> {
+    pub(crate) fn begin(work: impl Fn() -> T + Send + Sync + 'static) -> Self {
+        let work = Arc::new(work);
+        let own = Arc::clone(&work);
+        match thread::Builder::new().stack_size(STACK).spawn(move || own()) {
+            Ok(thread) => Aside::Begun(thread),
+            Err(_) => Aside::Waits(Box::new(move || work())),
+        }
+    }
+
+    pub(crate) fn end(self) -> T {
+        match self {
+            Aside::Begun(thread) => thread.join().unwrap_or_else(|e| panic::resume_unwind(e)),
+            Aside::Waits(work) => work(),
+        }
+    }
+}
+
 /// Does `aside` on a thread of its own while this one does `here`. Where no thread is to be had, `aside` comes second.
-pub(crate) fn beside<A: Send, B>(aside: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
+fn beside<A: Send, B>(aside: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
     thread::scope(|scope| {
-        // As much stack as a main thread has: JSON may nest.
-        let thread = thread::Builder::new().stack_size(8 << 20).spawn_scoped(scope, &aside);
+        let thread = thread::Builder::new().spawn_scoped(scope, &aside);
         let here = here();
         let aside = match thread.map(ScopedJoinHandle::join) {
             Ok(Ok(done)) => done,

@@ -229,7 +229,7 @@ impl TextEmbedderBuilder<'_> {
     pub fn open(self) -> Result<TextEmbedder> {
         let (origin, options) = self.resolve()?;
         let core = origin.files(ModelKind::Text)?.load(|mut files| {
-            let tokenizer = files.take_tokenizer()?;
+            let tokenizer = files.take_tokenizer();
             isovec_core::TextEmbedder::with_tokenizer(&files.spec, files.model, tokenizer, &options)
         })?;
         Ok(TextEmbedder { core: Arc::new(core), pool: origin.pool })

@@ -5,6 +5,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::convert::{self, JsEmbedding, JsTokens};
 use crate::error::Result;
+use crate::model_bytes::{self, ModelBytes};
 use crate::vector::rows_of;
 use crate::{memory, options};
 
@@ -31,52 +32,67 @@ extern "C" {
 /// Turns texts into vectors of an image model's space.
 #[wasm_bindgen]
 #[derive(Debug)]
-pub struct ClipTextModel(ClipTextEmbedder);
+pub struct ClipTextModel {
+    inner: ClipTextEmbedder,
+    /// Whether the sha256 of its file is not known yet.
+    is_pending: bool,
+}
 
 #[wasm_bindgen]
 impl ClipTextModel {
     /// Loads a model: its facts in JSON, its ONNX file, its `tokenizer.json`, and `maxTokens` and
-    /// `dimensions` in JSON; the ONNX file's sha256, if it is known.
+    /// `dimensions` in JSON.
     #[wasm_bindgen(constructor)]
     pub fn new(
         #[wasm_bindgen(js_name = specJson)] spec: &str,
-        #[wasm_bindgen(unchecked_param_type = "Uint8Array")] model: &JsValue,
+        model: ModelBytes,
         #[wasm_bindgen(unchecked_param_type = "Uint8Array")] tokenizer: &JsValue,
         #[wasm_bindgen(js_name = optionsJson)] options: Option<String>,
-        #[wasm_bindgen(js_name = modelSha256)] model_sha256: Option<String>,
     ) -> Result<Self> {
         let (spec, options) = (options::spec(spec)?, options::text(options.as_deref())?);
         let tokenizer = memory::bytes("tokenizer", tokenizer)?;
-        let model = memory::hashed_bytes("model", model, model_sha256)?;
-        Ok(ClipTextModel(ClipTextEmbedder::new(&spec, model, tokenizer, &options)?))
+        let (model, is_pending) = model.hashed()?;
+        let inner = ClipTextEmbedder::new(&spec, model, tokenizer, &options)?;
+        Ok(ClipTextModel { inner, is_pending })
+    }
+
+    /// Sets the sha256 of the ONNX file, if it was not known when the model was made.
+    #[wasm_bindgen(js_name = setModelSha256)]
+    pub fn set_model_sha256(&mut self, sha256: &str) -> Result<()> {
+        self.inner.set_model_sha256(sha256)?;
+        self.is_pending = false;
+        Ok(())
     }
 
     /// The vector of `text`.
     pub fn embed(&self, text: &str) -> Result<JsEmbedding> {
-        Ok(convert::embedding(self.0.embed(text)?))
+        Ok(convert::embedding(self.inner.embed(text)?))
     }
 
     /// The ids that the model would read of `text`.
     pub fn tokenize(&self, text: &str) -> Result<JsTokens> {
-        Ok(convert::tokens(&self.0.tokenize(text)?))
+        Ok(convert::tokens(&self.inner.tokenize(text)?))
     }
 
     /// The number of dimensions of its vectors.
     #[wasm_bindgen(getter)]
     pub fn dims(&self) -> usize {
-        self.0.dims()
+        self.inner.dims()
     }
 
     /// The most tokens that are read of one text, special tokens included.
     #[wasm_bindgen(getter, js_name = maxTokens)]
     pub fn max_tokens(&self) -> usize {
-        self.0.max_tokens()
+        self.inner.max_tokens()
     }
 
     /// What identifies the model with these settings.
     #[wasm_bindgen(getter)]
-    pub fn fingerprint(&self) -> String {
-        self.0.fingerprint().to_string()
+    pub fn fingerprint(&self) -> Result<String> {
+        if self.is_pending {
+            return Err(model_bytes::pending());
+        }
+        Ok(self.inner.fingerprint().to_string())
     }
 }
 

@@ -4,6 +4,7 @@ use isovec_core::ImageEmbedder;
 use wasm_bindgen::prelude::*;
 
 use crate::error::Result;
+use crate::model_bytes::{self, ModelBytes};
 use crate::{convert, memory, options};
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -35,22 +36,34 @@ extern "C" {
 /// Turns image files into vectors.
 #[wasm_bindgen]
 #[derive(Debug)]
-pub struct ImageModel(ImageEmbedder);
+pub struct ImageModel {
+    inner: ImageEmbedder,
+    /// Whether the sha256 of its file is not known yet.
+    is_pending: bool,
+}
 
 #[wasm_bindgen]
 impl ImageModel {
     /// Loads a model: its facts in JSON, its ONNX file, and `exifOrientation`, `dimensions` and `limits`
-    /// in JSON; the ONNX file's sha256, if it is known.
+    /// in JSON.
     #[wasm_bindgen(constructor)]
     pub fn new(
         #[wasm_bindgen(js_name = specJson)] spec: &str,
-        #[wasm_bindgen(unchecked_param_type = "Uint8Array")] model: &JsValue,
+        model: ModelBytes,
         #[wasm_bindgen(js_name = optionsJson)] options: Option<String>,
-        #[wasm_bindgen(js_name = modelSha256)] model_sha256: Option<String>,
     ) -> Result<Self> {
         let (spec, options) = (options::spec(spec)?, options::image(options.as_deref())?);
-        let model = memory::hashed_bytes("model", model, model_sha256)?;
-        Ok(ImageModel(ImageEmbedder::new(&spec, model, &options)?))
+        let (model, is_pending) = model.hashed()?;
+        let inner = ImageEmbedder::new(&spec, model, &options)?;
+        Ok(ImageModel { inner, is_pending })
+    }
+
+    /// Sets the sha256 of the ONNX file, if it was not known when the model was made.
+    #[wasm_bindgen(js_name = setModelSha256)]
+    pub fn set_model_sha256(&mut self, sha256: &str) -> Result<()> {
+        self.inner.set_model_sha256(sha256)?;
+        self.is_pending = false;
+        Ok(())
     }
 
     /// The vector of an image file: JPEG, PNG or WebP.
@@ -58,7 +71,7 @@ impl ImageModel {
         &self,
         #[wasm_bindgen(unchecked_param_type = "Uint8Array")] file: &JsValue,
     ) -> Result<JsImageEmbedding> {
-        let image = self.0.embed(&memory::bytes("file", file)?)?;
+        let image = self.inner.embed(&memory::bytes("file", file)?)?;
         Ok(convert::object([
             ("vector", convert::floats(image.vector())),
             ("width", image.width.into()),
@@ -72,12 +85,15 @@ impl ImageModel {
     /// The number of dimensions of its vectors.
     #[wasm_bindgen(getter)]
     pub fn dims(&self) -> usize {
-        self.0.dims()
+        self.inner.dims()
     }
 
     /// What identifies the model with these settings.
     #[wasm_bindgen(getter)]
-    pub fn fingerprint(&self) -> String {
-        self.0.fingerprint().to_string()
+    pub fn fingerprint(&self) -> Result<String> {
+        if self.is_pending {
+            return Err(model_bytes::pending());
+        }
+        Ok(self.inner.fingerprint().to_string())
     }
 }

@@ -22,6 +22,7 @@ pub mod image;
 pub mod index;
 pub mod info;
 mod memory;
+pub mod model_bytes;
 mod options;
 pub mod panic;
 pub mod text;

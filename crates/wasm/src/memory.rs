@@ -1,6 +1,6 @@
 //! Large inputs, copied into the module's memory. Where there is not enough of it, an error.
 
-use isovec_core::{ErrorKind, HashedBytes};
+use isovec_core::ErrorKind;
 use js_sys::{Array, ArrayBuffer, Float32Array, Function, JsString, Reflect, Symbol, Uint8Array};
 use wasm_bindgen::prelude::*;
 
@@ -14,17 +14,14 @@ pub(crate) fn bytes(name: &str, value: &JsValue) -> Result<Vec<u8>> {
     Ok(array.to_vec())
 }
 
-/// The bytes of a model with their sha256, which JavaScript has usually computed already, and faster.
-pub(crate) fn hashed_bytes(
-    name: &str,
-    value: &JsValue,
-    sha256: Option<String>,
-) -> Result<HashedBytes<'static>> {
-    let bytes = bytes(name, value)?;
-    Ok(match sha256 {
-        Some(sha256) => HashedBytes::with_sha256(bytes, sha256)?,
-        None => bytes.into(),
-    })
+/// The same of a file that something of about its size will be made of. The memory grows once for both where it can:
+/// that takes milliseconds once there is much in it, and would come with each piece.
+pub(crate) fn bytes_of_model(value: &JsValue) -> Result<Vec<u8>> {
+    check("model", value, "Uint8Array")?;
+    let array: &Uint8Array = value.unchecked_ref();
+    let length = array.length() as usize;
+    check_room::<u8>(length.saturating_mul(2)).or_else(|_| check_room::<u8>(length))?;
+    Ok(array.to_vec())
 }
 
 /// The numbers of a `Float32Array`.

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use ndarray::{ArrayD, ArrayView, ArrayViewD, Axis, Zip};
+use ndarray::{ArrayD, ArrayViewD, Axis};
 use prost::bytes::Bytes;
 use tract_onnx::model::ParseResult;
 use tract_onnx::pb::TensorProto;
@@ -121,18 +121,21 @@ impl Weight {
             let storage = PlainStorage::from(blob);
             return Tensor::from_storage(self.datum_type, &self.shape, storage).into_plain_ram();
         };
-        let (factor, zero_point) = scale.broadcast(&self.shape)?;
-        let signed = self.datum_type == i8::datum_type();
-        let stored = ArrayView::from_shape(&*self.shape, &self.bytes)?;
+        let columns = self.shape.last().copied().filter(|columns| *columns > 0);
+        let columns = columns.context("a weight without elements")?;
+        let mut row = scale.rows(&self.shape)?;
         let mut tensor = Tensor::zero::<f32>(&self.shape)?;
-        Zip::from(tensor.to_plain_array_view_mut::<f32>()?)
-            .and(stored)
-            .and(factor)
-            .and(zero_point)
-            .for_each(|weight, stored, factor, zero_point| {
-                *weight = (number(*stored, signed) - zero_point) * factor;
-            });
+        let mut plain = tensor.try_as_plain_ram_mut()?;
+        let to = plain.as_slice_mut::<f32>()?.chunks_exact_mut(columns);
+        for (i, (to, stored)) in to.zip(self.bytes.chunks_exact(columns)).enumerate() {
+            row.restore(i, stored, self.is_signed(), to);
+        }
+        drop(plain);
         Ok(tensor)
+    }
+
+    fn is_signed(&self) -> bool {
+        self.datum_type == i8::datum_type()
     }
 
     /// One row of a matrix of f32.
@@ -145,16 +148,8 @@ impl Weight {
                 into.iter_mut().zip(floats(bytes)).for_each(|(to, x)| *to = x);
             }
             Some(scale) => {
-                let (factor, zero_point) = scale.broadcast(&self.shape)?;
-                let signed = self.datum_type == i8::datum_type();
                 let stored = &self.bytes[columns * row..][..columns];
-                let (factor, zero_point) =
-                    (factor.index_axis(Axis(0), row), zero_point.index_axis(Axis(0), row));
-                let scales = factor.into_iter().zip(zero_point);
-                for ((to, stored), (factor, zero_point)) in into.iter_mut().zip(stored).zip(scales)
-                {
-                    *to = (number(*stored, signed) - zero_point) * factor;
-                }
+                scale.rows(&self.shape)?.restore(row, stored, self.is_signed(), into);
             }
         }
         Ok(())
@@ -162,17 +157,44 @@ impl Weight {
 }
 
 impl Scale {
-    fn broadcast(
-        &self,
-        shape: &[usize],
-    ) -> TractResult<(ArrayViewD<'_, f32>, ArrayViewD<'_, f32>)> {
+    /// For the rows of a weight of this shape, along its last axis.
+    fn rows(&self, shape: &[usize]) -> TractResult<ScaleRows<'_>> {
         let pair = self.factor.broadcast(shape).zip(self.zero_point.broadcast(shape));
-        pair.context("a scale of another shape")
+        let (factor, zero_point) = pair.context("a scale of another shape")?;
+        Ok(ScaleRows { all: [factor, zero_point], of: None, row: Default::default() })
     }
 }
 
-fn number(stored: u8, signed: bool) -> f32 {
-    if signed { f32::from(stored.cast_signed()) } else { f32::from(stored) }
+struct ScaleRows<'a> {
+    /// The factors and the zero points.
+    all: [ArrayViewD<'a, f32>; 2],
+    /// Where those of the row begin that are in `row`.
+    of: Option<[*const f32; 2]>,
+    row: [Vec<f32>; 2],
+}
+
+impl ScaleRows<'_> {
+    fn restore(&mut self, row: usize, stored: &[u8], signed: bool, to: &mut [f32]) {
+        let [factor, zero_point] = self.all.each_ref().map(|all| nth_row(all.view(), row));
+        // Most have the same ones for each row.
+        let of = [factor.as_ptr(), zero_point.as_ptr()];
+        if self.of != Some(of) {
+            self.of = Some(of);
+            self.row = [factor, zero_point].map(|row| row.iter().copied().collect());
+        }
+        let [factors, zero_points] = &self.row;
+        isovec_kernels::restore(stored, signed, factors, zero_points, to);
+    }
+}
+
+/// The row of this number along the last axis.
+fn nth_row(mut all: ArrayViewD<'_, f32>, mut row: usize) -> ArrayViewD<'_, f32> {
+    while all.ndim() > 1 {
+        let rows_below: usize = all.shape()[1..all.ndim() - 1].iter().product();
+        all = all.index_axis_move(Axis(0), row / rows_below);
+        row %= rows_below;
+    }
+    all
 }
 
 pub(super) fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {

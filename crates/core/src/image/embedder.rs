@@ -3,6 +3,7 @@
 use isovec_kernels::{Alone, Team};
 
 use crate::engine::{Engine, Expected, Takes};
+use crate::hashed::check_sha256;
 use crate::image::{ImageFormat, ImageLimits, Pixels, Preprocessing};
 use crate::pooling::{dimensions, finish};
 use crate::{
@@ -140,6 +141,24 @@ impl ImageEmbedder {
         )?;
         let (spec, limits) = (spec.clone(), options.limits.clone());
         Ok(ImageEmbedder { spec, engine, preprocessing, size, limits, dims, fingerprint })
+    }
+
+    /// Sets the sha256 of the ONNX file; see [`TextEmbedder::set_model_sha256`](crate::TextEmbedder::set_model_sha256).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](ErrorKind::InvalidInput) unless it has 64 lower-case hexadecimal digits.
+    pub fn set_model_sha256(&mut self, sha256: &str) -> Result<()> {
+        check_sha256(sha256)?;
+        self.fingerprint = Fingerprint::of_image(
+            &self.spec,
+            self.engine.output(),
+            sha256,
+            &self.preprocessing,
+            self.dims,
+            self.engine.execution().precision,
+        )?;
+        Ok(())
     }
 
     /// The vector of an image file.

@@ -259,12 +259,12 @@ impl Engine {
                 ImageEmbedder::new(&files.spec, files.model, &options).map(Engine::Image)
             }
             ModelKind::ClipText => {
-                let tokenizer = files.take_tokenizer()?;
+                let tokenizer = files.take_tokenizer();
                 ClipTextEmbedder::with_tokenizer(&files.spec, files.model, tokenizer, &text)
                     .map(Engine::ClipText)
             }
             _ => {
-                let tokenizer = files.take_tokenizer()?;
+                let tokenizer = files.take_tokenizer();
                 TextEmbedder::with_tokenizer(&files.spec, files.model, tokenizer, &text)
                     .map(Engine::Text)
             }

@@ -35,7 +35,17 @@ export interface RawModel extends RawObject {
   readonly fingerprint: string;
 }
 
-export interface RawClipTextModel extends RawModel {
+/** The copy of an ONNX file that a model takes over. */
+export interface RawModelBytes extends RawObject {
+  [Symbol.dispose](): void;
+}
+
+/** A model that is made of an ONNX file, whose sha256 it may be told afterwards. */
+export interface RawFileModel extends RawModel {
+  setModelSha256(sha256: string): void;
+}
+
+export interface RawClipTextModel extends RawFileModel {
   readonly maxTokens: number;
   embed(text: string): RawEmbedding;
   tokenize(text: string): RawTokens;
@@ -45,7 +55,7 @@ export interface RawTextModel extends RawClipTextModel {
   embedPrompted(prompt: string, text: string): RawEmbedding;
 }
 
-export interface RawImageModel extends RawModel {
+export interface RawImageModel extends RawFileModel {
   embed(file: Uint8Array): RawImageEmbedding;
 }
 
@@ -81,25 +91,23 @@ export interface RawHits {
 }
 
 export interface Bindings {
+  readonly ModelBytes: new (bytes: Uint8Array, sha256?: string) => RawModelBytes;
   readonly TextModel: new (
     specJson: string,
-    model: Uint8Array,
+    model: RawModelBytes,
     tokenizer: Uint8Array,
     optionsJson: string,
-    modelSha256?: string,
   ) => RawTextModel;
   readonly ClipTextModel: new (
     specJson: string,
-    model: Uint8Array,
+    model: RawModelBytes,
     tokenizer: Uint8Array,
     optionsJson: string,
-    modelSha256?: string,
   ) => RawClipTextModel;
   readonly ImageModel: new (
     specJson: string,
-    model: Uint8Array,
+    model: RawModelBytes,
     optionsJson: string,
-    modelSha256?: string,
   ) => RawImageModel;
   readonly FusionModel: {
     concat(

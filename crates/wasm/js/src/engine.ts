@@ -161,6 +161,19 @@ export async function newInstance(): Promise<Instance> {
   return await Instance.create(await compiledModule());
 }
 
+/**
+ * A new instance without waiting, where that can be: the module is compiled, and neither a page's main thread nor the
+ * memory refuses it.
+ */
+export function newInstanceAtOnce(): Instance | undefined {
+  if (compiled === undefined) return undefined;
+  try {
+    return Instance.createSync(compiled);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The instance that plain functions run in. */
 export function functionsInstance(): Instance {
   if (functions?.alive) return functions;

@@ -120,7 +120,7 @@ export class Fusion implements FusionLike {
   }
 
   static async #open(make: (bindings: Bindings) => RawFusionModel): Promise<Fusion> {
-    const maker = () => Promise.resolve(make);
+    const maker = () => Promise.resolve({ make });
     const resource = await Resource.create("the fusion", maker, maker);
     return new Fusion(resource, await resource.use(factsOf));
   }

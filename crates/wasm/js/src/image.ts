@@ -131,8 +131,7 @@ export class ImageEmbedder implements ImageEmbedderLike {
     const settings = JSON.stringify({ exifOrientation, dimensions, precision, limits });
     const resource = await open(
       source,
-      (bindings, spec, files) =>
-        new bindings.ImageModel(spec, files.model, settings, files.modelSha256),
+      (bindings, spec, model) => new bindings.ImageModel(spec, model, settings),
     );
     const facts = await resource.use(({ dims, fingerprint }) => ({ dims, fingerprint }));
     return new ImageEmbedder(resource, source, facts, options);

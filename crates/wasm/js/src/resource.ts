@@ -3,7 +3,14 @@ import { type Instance, newInstance } from "./engine.js";
 import { IsovecError, toIsovecError } from "./errors.js";
 
 /** How an object inside of WebAssembly is made: a call that may be repeated after a crash. */
-export type Maker<Raw> = () => Promise<(bindings: Bindings) => Raw>;
+export type Maker<Raw> = () => Promise<Making<Raw>>;
+
+/** One such call. */
+export interface Making<Raw> {
+  make(bindings: Bindings): Raw;
+  /** The instance to make it in, by default a new one. */
+  readonly instance?: Instance | undefined;
+}
 
 /**
  * An object inside of WebAssembly, in an instance of its own. After a crash the next use makes both
@@ -72,9 +79,9 @@ export class Resource<Raw extends RawObject> {
   }
 
   async #make(maker: Maker<Raw>): Promise<void> {
-    const make = await maker();
-    const instance = await newInstance();
-    const raw = instance.call(make);
+    const making = await maker();
+    const instance = making.instance ?? (await newInstance());
+    const raw = instance.call((bindings) => making.make(bindings));
     this.#live = { instance, raw };
     if (this.#disposed) this.dispose();
   }

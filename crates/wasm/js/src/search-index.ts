@@ -218,7 +218,7 @@ async function openFile(bytes: Uint8Array<ArrayBuffer>): Promise<Resource<RawInd
 function maker(read: () => Promise<Uint8Array>): Maker<RawIndexModel> {
   return async () => {
     const bytes = await read();
-    return (bindings) => bindings.IndexModel.fromSafetensors(bytes);
+    return { make: (bindings) => bindings.IndexModel.fromSafetensors(bytes) };
   };
 }
 

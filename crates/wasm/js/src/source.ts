@@ -1,7 +1,8 @@
-import type { Bindings, RawObject } from "./bindings.js";
+import type { Bindings, RawFileModel, RawModelBytes } from "./bindings.js";
 import { ownBytes } from "./bytes.js";
 import { cancelled, checkCancelled } from "./errors.js";
-import { platformSha256 } from "./hash.js";
+import { sha256 } from "./hash.js";
+import { Held } from "./held.js";
 import { type LoadOptions, loadFiles } from "./loader.js";
 import { type Maker, noMaker, Resource } from "./resource.js";
 import { type ModelKind, type ModelSpec, resolveSpec } from "./spec.js";
@@ -9,8 +10,8 @@ import { defaultVariant } from "./variant.js";
 
 /** The files of a model, verified or as the caller gave them. */
 export interface Files {
-  readonly model: Uint8Array;
-  /** The sha256 of `model`, where the platform could compute it. */
+  readonly model: Uint8Array | Held;
+  /** The sha256 of `model`, unless it is held: then it is still computed. */
   readonly modelSha256?: string | undefined;
   readonly tokenizer?: Uint8Array | undefined;
 }
@@ -45,38 +46,62 @@ export async function named(
 export async function given(
   model: string | ModelSpec,
   kind: ModelKind,
-  files: Files,
+  files: { readonly model: Uint8Array; readonly tokenizer?: Uint8Array | undefined },
   keepBytes: boolean,
 ): Promise<ModelSource> {
   // Copied before the first wait: what is loaded, and kept, is what was hashed.
-  const bytes = ownBytes("model", files.model);
+  const held = keepBytes ? undefined : Held.of(files.model);
+  const bytes = held ?? ownBytes("model", files.model);
   const tokenizer = kind === "image" ? undefined : ownBytes("tokenizer", files.tokenizer);
   const spec = await resolveSpec(model, kind);
-  const hashed = { model: bytes, tokenizer, modelSha256: await platformSha256(bytes) };
-  return { spec, variant: undefined, files: hashed, again: keepBytes ? constant(hashed) : undefined };
+  const modelSha256 = bytes instanceof Held ? undefined : await sha256(bytes);
+  const copied = { model: bytes, tokenizer, modelSha256 };
+  return { spec, variant: undefined, files: copied, again: keepBytes ? constant(copied) : undefined };
 }
 
 /** Makes a model's object inside of WebAssembly. */
-export async function open<Raw extends RawObject>(
+export async function open<Raw extends RawFileModel>(
   { spec, files, again, signal }: ModelSource,
-  create: (bindings: Bindings, specJson: string, files: Files) => Raw,
+  create: Create<Raw>,
 ): Promise<Resource<Raw>> {
   const maker = makers(JSON.stringify(spec), create);
   const remake = again === undefined ? noMaker : maker(again);
   const resource = await Resource.create(`model "${spec.name}"`, maker(constant(files)), remake);
-  if (!signal?.aborted) return resource;
-  resource.dispose();
-  throw cancelled(signal, `loading ${spec.name}`);
+  try {
+    if (files.model instanceof Held) {
+      const sha256 = await files.model.sha256;
+      await resource.use((raw) => raw.setModelSha256(sha256));
+    }
+    if (signal?.aborted) throw cancelled(signal, `loading ${spec.name}`);
+  } catch (error) {
+    resource.dispose();
+    throw error;
+  }
+  return resource;
 }
+
+type Create<Raw> = (
+  bindings: Bindings,
+  specJson: string,
+  model: RawModelBytes,
+  tokenizer: Uint8Array | undefined,
+) => Raw;
 
 // Functions of their own: a closure in `open` would keep its `files` alive as long as the model.
 function makers<Raw>(
   specJson: string,
-  create: (bindings: Bindings, specJson: string, files: Files) => Raw,
+  create: Create<Raw>,
 ): (source: () => Promise<Files>) => Maker<Raw> {
   return (source) => async () => {
-    const files = await source();
-    return (bindings) => create(bindings, specJson, files);
+    const { model, modelSha256, tokenizer } = await source();
+    const isHeld = model instanceof Held;
+    return {
+      instance: isHeld ? model.instance : undefined,
+      make(bindings) {
+        const bytes = isHeld ? model.bytes : new bindings.ModelBytes(model, modelSha256);
+        return create(bindings, specJson, bytes, tokenizer);
+      },
+    };
   };
 }
 

@@ -4,7 +4,7 @@ import type { RawClipTextModel, RawTextModel } from "./bindings.js";
 import { IsovecError } from "./errors.js";
 import type { LoadOptions } from "./loader.js";
 import type { Resource } from "./resource.js";
-import { type Files, given, type ModelSource, named, open } from "./source.js";
+import { given, type ModelSource, named, open } from "./source.js";
 import type { ModelSpec, Precision } from "./spec.js";
 
 /** The vector of one text. */
@@ -189,14 +189,8 @@ export class TextEmbedder extends TextModelBase<RawTextModel> {
     const settings = optionsJson(options);
     const resource = await open(
       source,
-      (bindings, spec, files) =>
-        new bindings.TextModel(
-          spec,
-          files.model,
-          tokenizerOf(files),
-          settings,
-          files.modelSha256,
-        ),
+      (bindings, spec, model, tokenizer) =>
+        new bindings.TextModel(spec, model, present(tokenizer), settings),
     );
     return new TextEmbedder(resource, source, await factsOf(resource));
   }
@@ -236,14 +230,8 @@ export class ClipTextEmbedder extends TextModelBase<RawClipTextModel> {
     const settings = optionsJson(options);
     const resource = await open(
       source,
-      (bindings, spec, files) =>
-        new bindings.ClipTextModel(
-          spec,
-          files.model,
-          tokenizerOf(files),
-          settings,
-          files.modelSha256,
-        ),
+      (bindings, spec, model, tokenizer) =>
+        new bindings.ClipTextModel(spec, model, present(tokenizer), settings),
     );
     return new ClipTextEmbedder(resource, source, await factsOf(resource));
   }
@@ -267,7 +255,7 @@ function optionsJson({ maxTokens, dimensions, precision }: TextOptions): string 
   return JSON.stringify({ maxTokens, dimensions, precision });
 }
 
-function tokenizerOf({ tokenizer }: Files): Uint8Array {
+function present(tokenizer: Uint8Array | undefined): Uint8Array {
   if (tokenizer !== undefined) return tokenizer;
   throw new IsovecError("invalid_config", "the variant has no tokenizer file");
 }

@@ -302,13 +302,15 @@ test("bytes of the caller are copied at once: what is loaded and kept is what wa
   const right = await TextEmbedder.fromBytes(given());
   const { vector } = await right.embed("hello world");
   const digest = t.mock.method(crypto.subtle, "digest");
-  for (const change of [
+  const changes = [
     (bytes) => bytes.fill(0),
     (bytes) => structuredClone(bytes.buffer, { transfer: [bytes.buffer] }),
-  ]) {
-    const bytes = { ...given(), keepBytes: true };
+  ];
+  // What is not kept goes into WebAssembly at once, and its hash is computed meanwhile.
+  for (const [change, keepBytes] of changes.flatMap((one) => [[one, true], [one, false]])) {
+    const bytes = { ...given(), keepBytes };
     const loading = TextEmbedder.fromBytes(bytes);
-    assert.equal(digest.mock.callCount(), 0);
+    assert.equal(digest.mock.callCount(), keepBytes ? 0 : 1);
     change(bytes.model);
     change(bytes.tokenizer);
     const model = await loading;
@@ -318,6 +320,9 @@ test("bytes of the caller are copied at once: what is loaded and kept is what wa
     assert.deepEqual((await model.embed("hello world")).vector, vector);
     model.dispose();
   }
+  // Where the platform fails to hash it, there is no fingerprint, and so no model.
+  digest.mock.mockImplementationOnce(() => Promise.reject(new Error("no memory")));
+  await assert.rejects(TextEmbedder.fromBytes(given()), { name: "IsovecError", code: "out_of_memory" });
   // A Buffer's own `slice` would be no copy, and the platform's hash refuses shared memory.
   const { spec, model, tokenizer } = given();
   const shared = new Uint8Array(new SharedArrayBuffer(model.length));
