@@ -60,7 +60,9 @@ class Side:
 
     def choose_batch(self) -> None:
         if self.engine != "isovec":
-            self.batch = min(BATCHES, key=self.mixed)
+            # Of each shape the first run, which warms up, does not count.
+            times = alternate(2, *(lambda size=size: self.mixed(size) for size in BATCHES))
+            self.batch = min(zip(BATCHES, times), key=lambda pair: statistics.median(pair[1]))[0]
 
     def one(self, tokens: int) -> float:
         text = "the " * (tokens - 2)  # one token each; two are special
@@ -153,6 +155,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=HERE / "results")
     args = parser.parse_args()
+    if args.rounds < 2:
+        parser.error("--rounds: at least 2")
     commands = {
         "isovec": [args.worker],
         "ONNX Runtime": [sys.executable, str(HERE / "peer.py")],

@@ -23,14 +23,14 @@ pub enum Precision {
     #[default]
     Fp32,
     /// Numbers of 16 bits, of which eight are an `f32`'s exponent (bfloat16): weights are rounded as the model is loaded,
-    /// tokens as they go into a product, and sums are in `f32`. On processors with AVX-512 BF16 it is faster than
+    /// tokens as they go into a product, and sums are in `f32`. On processors with AVX-512 BF16 or AMX it is faster than
     /// [`Fp32`](Precision::Fp32), with vectors that are nearly those of the reference (README has the figures);
     /// elsewhere it takes the same time, and is there for vectors of the same space. A vector does not depend on its
     /// neighbours. Between two instruction sets a number on the edge between two may be rounded to either. Only for
     /// models whose encoder is [recognised](crate::Execution::fused_blocks).
     Bf16,
-    /// Integers of eight bits: faster, most of all on processors with VNNI, and vectors that are close to those of the
-    /// reference (README has the figures). Weights have a scale for each output of a product, and each token has a
+    /// Integers of eight bits: faster, most of all on processors with VNNI or AMX, and vectors that are close to those of
+    /// the reference (README has the figures). Weights have a scale for each output of a product, and each token has a
     /// range of its own, so that a vector still does not depend on its neighbours. Only for models whose encoder is
     /// [recognised](crate::Execution::fused_blocks).
     ///

@@ -52,7 +52,7 @@ pub enum Precision {
     #[default]
     Fp32,
     /// Numbers of 16 bits, of which eight are an `f32`'s exponent; sums in `f32`. With AVX-512 BF16 twice as many are
-    /// multiplied at once; elsewhere it takes the time of `f32`.
+    /// multiplied at once, with AMX more; elsewhere it takes the time of `f32`.
     Bf16,
     /// Integers of eight bits, with a scale for each output of a product and a range for each token; sums in
     /// 32 bits. A token's range is its own, so what a text gives does not depend on its neighbours.

@@ -1,5 +1,6 @@
 //! Several threads that work on one text or image. This crate starts none: whoever calls it has them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Threads of the caller, among which parts of one text or image are shared out.
@@ -48,6 +49,10 @@ impl Team for Alone {
 }
 
 /// `work` of each part, once, by the threads of a team.
+///
+/// # Panics
+///
+/// If a team kept the panic of a part to itself, which then is not done.
 pub(crate) fn share<T: Send>(
     team: &dyn Team,
     parts: impl Iterator<Item = T>,
@@ -56,10 +61,16 @@ pub(crate) fn share<T: Send>(
     // Whatever a team does, no part is worked on twice, and none by two.
     let parts: Vec<Mutex<Option<T>>> = parts.map(|part| Mutex::new(Some(part))).collect();
     let take = |part: &Mutex<Option<T>>| part.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let done = AtomicUsize::new(0);
+    let work = |part| {
+        work(part);
+        done.fetch_add(1, Ordering::Release);
+    };
     team.each(parts.len(), &|i| {
         if let Some(part) = parts.get(i).and_then(take) {
             work(part);
         }
     });
     parts.iter().filter_map(take).for_each(work);
+    assert_eq!(done.load(Ordering::Acquire), parts.len(), "parts of an input that are done");
 }

@@ -74,7 +74,8 @@ impl ImageEmbedder {
         ImageEmbedder { core: Arc::new(core), pool }
     }
 
-    /// The vector of an image file's bytes, whose patches the threads of the pool share, unless the caller is one of them.
+    /// The vector of an image file's bytes, shared by as many threads as a batch has, unless they work for another caller,
+    /// or the caller is a thread of a rayon pool.
     ///
     /// # Errors
     ///

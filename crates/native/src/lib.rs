@@ -56,6 +56,7 @@ mod pool;
 mod reading;
 #[cfg(feature = "service")]
 pub mod service;
+mod sharing;
 pub mod store;
 mod text;
 

@@ -3,15 +3,26 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use isovec_core::{Alone, Error, ErrorKind, Result, Team};
+use isovec_core::{Error, ErrorKind, Result, Team};
+
+use crate::sharing::Sharing;
 
 /// The most threads of a pool of our own; far more than any machine gains from.
 const MAX_THREADS: usize = 1024;
 
+/// The threads of all who have named no number of them.
+static SHARING: Sharing = Sharing::new();
+
 /// Where batches run: a pool of our own, or the rayon pool of whoever calls.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool {
-    own: Option<Arc<rayon::ThreadPool>>,
+    own: Option<Arc<Own>>,
+}
+
+#[derive(Debug)]
+struct Own {
+    batches: rayon::ThreadPool,
+    sharing: Sharing,
 }
 
 impl Pool {
@@ -23,7 +34,7 @@ impl Pool {
                 format!("threads: {threads} is outside of 1 to {MAX_THREADS}"),
             ));
         }
-        let own = rayon::ThreadPoolBuilder::new()
+        let batches = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|index| format!("isovec-{index}"))
             .build()
@@ -31,7 +42,7 @@ impl Pool {
                 Error::new(ErrorKind::Io, format!("cannot start {threads} threads: {e}"))
                     .with_source(e)
             })?;
-        Ok(Pool { own: Some(Arc::new(own)) })
+        Ok(Pool { own: Some(Arc::new(Own { batches, sharing: Sharing::new() })) })
     }
 
     /// As [`map`](Self::map), with items of similar sizes together: as many as have `most` in sum, but not so
@@ -69,23 +80,13 @@ impl Pool {
     }
 
     /// `work` on one long text or image, with the threads that may share it.
-    ///
-    /// A caller that is a thread of a rayon pool already, and has named no pool for this, is most likely one of many
-    /// with work of this kind: it works alone, since sharing gains nothing where all are busy.
     pub(crate) fn together<T: Send>(&self, work: impl FnOnce(&dyn Team) -> T + Send) -> T {
-        let alone = self.own.is_none() && rayon::current_thread_index().is_some();
-        if alone || self.threads() == 1 {
-            return work(&Alone);
-        }
-        // Inside of the pool from the start: its threads meet sooner than they are woken from outside.
-        match &self.own {
-            Some(pool) => pool.install(|| work(&RayonTeam)),
-            None => rayon::scope(|_| work(&RayonTeam)),
-        }
+        let sharing = self.own.as_ref().map_or(&SHARING, |own| &own.sharing);
+        sharing.together(self.threads(), work)
     }
 
     fn threads(&self) -> usize {
-        let own = self.own.as_ref().map(|pool| pool.current_num_threads());
+        let own = self.own.as_ref().map(|own| own.batches.current_num_threads());
         own.unwrap_or_else(rayon::current_num_threads).max(1)
     }
 
@@ -113,25 +114,11 @@ impl Pool {
             done
         };
         let mut done = match &self.own {
-            Some(pool) => pool.install(|| on_every_thread(&drain)),
+            Some(own) => own.batches.install(|| on_every_thread(&drain)),
             None => on_every_thread(&drain),
         };
         done.sort_unstable_by_key(|&(index, _)| index);
         done.into_iter().map(|(_, output)| output).collect()
-    }
-}
-
-/// The threads of the current rayon pool.
-struct RayonTeam;
-
-impl Team for RayonTeam {
-    fn size(&self) -> usize {
-        rayon::current_num_threads()
-    }
-
-    fn each(&self, parts: usize, work: &(dyn Fn(usize) + Sync)) {
-        use rayon::prelude::*;
-        (0..parts).into_par_iter().with_max_len(1).for_each(work);
     }
 }
 

@@ -73,8 +73,8 @@ impl TextEmbedder {
         EmbedderBuilder::new(model.into())
     }
 
-    /// The vector of one text: a short one on the calling thread, a long one shared by the threads of the pool, unless
-    /// the caller is one of them.
+    /// The vector of one text: a short one on the calling thread, a long one shared by as many threads as a batch has,
+    /// unless they work for another caller, or the caller is a thread of a rayon pool.
     ///
     /// # Errors
     ///

@@ -50,6 +50,9 @@ pub(super) fn restore(graph: &mut GraphProto, weights: &mut [Weight], products: 
     }
 }
 
+/// A file may give a weight any number of axes, and each takes its time for each row.
+const MOST_AXES: usize = 8;
+
 /// What is done about a weight.
 struct Change {
     scale: Scale,
@@ -128,6 +131,8 @@ impl<'a> Search<'a> {
     /// `Mul(Cast(MatMulInteger(q, weight, q_zero_point, zero_point)), Mul(q_scale, scale))`, where `q` and what belongs to
     /// it are `DynamicQuantizeLinear(x)`: stands for `MatMul(x, restored weight)`.
     fn product(&self, weight: &Weight) -> Option<Change> {
+        // With other shapes the product has another one, or its scales belong elsewhere.
+        let [_, _] = weight.shape() else { return None };
         let (product, sums) = self.only(weight.name(), "MatMulInteger")?;
         let (cast, numbers) = self.only(sums, "Cast").filter(|(cast, _)| self.to_f32(*cast))?;
         let (mul, value) = self.only(numbers, "Mul")?;
@@ -141,9 +146,8 @@ impl<'a> Search<'a> {
         }
         let scales = self.producer(other(&self.graph.node[mul], numbers)?, "Mul")?;
         let scale = self.scale(weight, other(scales, q_scale)?, zero_points.get(1))?;
-        // Of a column each: others would not be those of the product.
-        let is_row = |of: &ArrayD<f32>| of.shape().iter().rev().skip(1).all(|n| *n == 1);
-        if !is_row(&scale.factor) || !is_row(&scale.zero_point) {
+        // One for all, or for each column.
+        if scale.factor.ndim() > 1 || scale.zero_point.ndim() > 1 {
             return None;
         }
         let matmul = NodeProto {
@@ -159,6 +163,9 @@ impl<'a> Search<'a> {
 
     /// What elements of `weight` stand for, if that is stored, of the shape of one number or of a row or column.
     fn scale(&self, weight: &Weight, factor: &str, zero_point: Option<&String>) -> Option<Scale> {
+        if weight.shape().len() > MOST_AXES {
+            return None;
+        }
         let factor = self.constants.get(factor).filter(|factor| factor.scales(weight.shape()))?;
         if factor.datum_type != DataType::Float {
             return None;
@@ -450,7 +457,7 @@ mod tests {
     fn dynamic_quantisation_is_undone_where_it_is_asked_for() {
         for (of, scale, zero_point) in [
             (DataType::Int8, &[80][..], &[80][..]),
-            (DataType::Int8, &[1, 80], &[]),
+            (DataType::Int8, &[80], &[]),
             (DataType::Uint8, &[], &[1]),
         ] {
             let model = || model(&dynamic(), of, (scale, zero_point), &["y"]);
@@ -498,9 +505,14 @@ mod tests {
                 vec!["y"],
             ),
             ("a scale for each input", dynamic(), 64, vec!["y"]),
+            ("a scale of two axes", dynamic(), 1, vec!["y"]),
             ("sums are an output", dynamic(), 80, vec!["y", "sums"]),
         ] {
-            let scale: &[usize] = if scale == 64 { &[64, 1] } else { &[80] };
+            let scale: &[usize] = match scale {
+                64 => &[64, 1],
+                1 => &[1, 80],
+                _ => &[80],
+            };
             let model = model(&nodes, DataType::Int8, (scale, &[80]), &outputs);
             let (nodes, _) = restored(model, true);
             assert!(nodes.contains(&"MatMulInteger".to_owned()), "{what}: {nodes:?}");

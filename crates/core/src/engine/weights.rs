@@ -130,7 +130,6 @@ impl Weight {
         for (i, (to, stored)) in to.zip(self.bytes.chunks_exact(columns)).enumerate() {
             row.restore(i, stored, self.is_signed(), to);
         }
-        drop(plain);
         Ok(tensor)
     }
 

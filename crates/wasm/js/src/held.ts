@@ -24,7 +24,7 @@ export class Held {
     // It has taken a copy when the call is back, so both are of the same bytes.
     const sha256 = platformSha256(model).then((digest) => {
       if (digest !== undefined) return digest;
-      throw new IsovecError("out_of_memory", "the platform cannot compute the sha256 of the model");
+      throw new IsovecError("unsupported", "the platform did not compute the sha256 of the model");
     });
     // Where the model cannot be made, nobody waits for it.
     sha256.catch(() => undefined);
