@@ -170,7 +170,7 @@ class Panel:
     rows: list[Row]
 
 
-def text_panel(worker: str, model: Path, rounds: int, precision: str) -> Panel:
+def text_panel(worker: str, model: Path, rounds: int, precision: str, dynamic: Path | None) -> Panel:
     cores = os.cpu_count() or 1
     texts = corpus()
     rows: list[Row] = []
@@ -192,6 +192,11 @@ def text_panel(worker: str, model: Path, rounds: int, precision: str) -> Panel:
             rows.append(row(f"1,000 mixed texts, {cores} threads (its batches: {batch})", "ms", *many))
     rows.append(row("load", "ms", *load))
     rows.append(row("cold start, to the first vector", "ms", *cold))
+    if precision == "int8" and dynamic:
+        # Above ours rounds the fp32 file.
+        rows.append(row("load, both from its 8-bit file", "ms", *loads(worker, "text", dynamic, precision)))
+        starts = cold_starts(worker, dynamic, precision)
+        rows.append(row("cold start, both from its 8-bit file", "ms", *starts))
     rows.append(row("peak memory, 1 thread", "MiB", [peak[0]], [peak[1]]))
     peer = f"ONNX Runtime {OnnxRuntime.version()}"
     match precision:
@@ -375,6 +380,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worker", required=True, help="the bench-worker program")
     parser.add_argument("--model", type=Path, help="folder with model.onnx, tokenizer.json: measure texts")
+    parser.add_argument("--dynamic", type=Path, help="such a folder whose model.onnx is the dynamic int8 file")
     parser.add_argument("--clip", type=Path, help="folder of a CLIP of random weights: measure images")
     parser.add_argument("--images", type=Path, help="folder of the test images, for --clip")
     parser.add_argument("--only", choices=["texts", "bf16", "int8", "images"])
@@ -384,14 +390,14 @@ def main() -> None:
     if args.clip and not args.images:
         parser.error("--clip needs --images")
     if args.model and args.only in (None, "texts"):
-        panel = text_panel(args.worker, args.model, args.rounds, "fp32")
+        panel = text_panel(args.worker, args.model, args.rounds, "fp32", None)
         save("compare", [panel], args.rounds, args.output)
         print_scaling(panel.rows)
     for precision in ("bf16", "int8"):
         # Without its instructions bf16 takes the time of fp32: then only if asked for.
         worthwhile = precision == "int8" or "avx512_bf16" in cpu_flags()
         if args.model and (args.only == precision or args.only is None and worthwhile):
-            panel = text_panel(args.worker, args.model, args.rounds, precision)
+            panel = text_panel(args.worker, args.model, args.rounds, precision, args.dynamic)
             of = qualities(args.worker, args.model, precision)
             quality = {side: asdict(measured) for side, measured in of.items()}
             save(precision, [panel], args.rounds, args.output, quality=quality)

@@ -75,6 +75,7 @@ impl Team for Threads {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::AssertUnwindSafe;
     use std::sync::Mutex;
     use std::sync::mpsc::channel;
 
@@ -104,8 +105,8 @@ mod tests {
         });
         assert_eq!(sharing.together(3, size), 3);
         // One that panics leaves them to others.
-        let panicked = std::panic::catch_unwind(|| sharing.together(3, |_| panic!("in a test")));
-        assert!(panicked.is_err());
+        let panics = || sharing.together(3, |_| panic!("in a test"));
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(panics)).is_err());
         assert_eq!(sharing.together(3, size), 3);
     }
 
