@@ -48,13 +48,12 @@ if (![undefined, "node", "chromium"].includes(options.only)) usage("--only: expe
 
 const MODELS = [
   { id: "fp32", title: "fp32", kind: "text", spec: "all-MiniLM-L6-v2", agree: 0.9999 },
-  // Both compute in eight bits, each as it does: the peer by a file made for it, isovec from the fp32 file.
+  // Both compute in eight bits, each as it does, from a file that was made for the peer.
   {
     id: "int8-dynamic",
     title: "computed in int8",
     kind: "text",
     spec: "all-MiniLM-L6-v2",
-    ours: "fp32",
     precision: "int8",
     agree: 0.95,
   },

@@ -23,7 +23,7 @@ export async function measure({ iso, ort, read }, { model, rounds, loads, png })
   await iso.init(await read("isovec-wasm"));
   await startPeer(ort, read);
   const theirModel = await read(model.id);
-  const bytes = { model: model.ours ? await read(model.ours) : theirModel, png };
+  const bytes = { model: theirModel, png };
   if (model.kind === "text") bytes.tokenizer = await read("tokenizer");
   const make = model.kind === "text" ? textCases : imageCases;
 
