@@ -133,7 +133,7 @@ impl Tokenizer {
 }
 
 /// The library takes three copies of a file's words while it finds out which kind of model they are of. Those kinds that
-/// nearly all files are of are tried first, each of which is refused where its name does not stand.
+/// nearly all files are of are tried first; each refuses a file that names another, or has fields of another.
 fn read(json: &[u8]) -> tokenizers::Result<tokenizers::Tokenizer> {
     let known = read_as::<WordPiece>(json).or_else(|| read_as::<BPE>(json));
     known.map_or_else(|| tokenizers::Tokenizer::from_bytes(json), Ok)
