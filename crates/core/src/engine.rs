@@ -17,6 +17,7 @@ mod weights;
 
 use ndarray::{Array1, Array2, Ix2};
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::optim::Optimizer;
 
 use self::inputs::{Input, Role};
 use self::split::Split;
@@ -230,9 +231,6 @@ fn only<T>(mut results: Vec<Result<T>>) -> Result<T> {
 }
 
 fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
-    let invalid = |what: &str, e: TractError| {
-        Error::new(ErrorKind::InvalidModel, format!("{what}: {}", chain(&e)))
-    };
     let precision = expected.precision;
     let isa = expected.kernels.isa(precision)?;
     // Weights are stored in eight bits or more; small ones get some room, since they do not fill their panels.
@@ -267,13 +265,7 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
     fold::fold_weights(&mut typed).map_err(|e| invalid("the weights cannot be restored", e))?;
     let mut execution = Execution { fused_blocks: 0, kernels: Kernels::Tract, precision };
     if let Some(isa) = isa {
-        typed = typed
-            .into_decluttered()
-            .map_err(|e| invalid("the ONNX graph cannot be simplified", e))?;
-        let mask = inputs.iter().position(|input| input.role == Role::AttentionMask);
-        let mask = mask.and_then(|i| typed.input_outlets().ok()?.get(i).copied());
-        let fused_blocks = fuse::fuse(&mut typed, mask, (isa, precision.into()), budget)
-            .map_err(|e| invalid("the blocks of the encoder cannot be replaced", e))?;
+        let fused_blocks = replace_blocks(&mut typed, &inputs, (isa, precision.into()), budget)?;
         if fused_blocks == 0 && precision != Precision::Fp32 {
             return Err(Error::new(
                 ErrorKind::InvalidConfig,
@@ -293,11 +285,37 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
     Ok(Engine { graph, inputs, output, execution })
 }
 
+/// Simplifies a graph and replaces the blocks of an encoder in it; says how many those were.
+fn replace_blocks(
+    model: &mut TypedModel,
+    inputs: &[Input],
+    packing: fuse::Packing,
+    mut budget: usize,
+) -> Result<usize> {
+    let mask = inputs.iter().position(|input| input.role == Role::AttentionMask);
+    // Moving axes about takes most of the time, and most blocks are found without: so all other passes come first, and
+    // with them most of the graph goes.
+    let (mut early, all) = (Optimizer::declutter(), Optimizer::declutter());
+    early.passes.retain(|pass| !format!("{pass:?}").starts_with("ChangeAxes"));
+    let mut fused = 0;
+    for passes in [early, all] {
+        passes.optimize(model).map_err(|e| invalid("the ONNX graph cannot be simplified", e))?;
+        let mask = mask.and_then(|i| model.input_outlets().ok()?.get(i).copied());
+        fused += fuse::fuse(model, mask, packing, &mut budget)
+            .map_err(|e| invalid("the blocks of the encoder cannot be replaced", e))?;
+    }
+    Ok(fused)
+}
+
 /// Runs `work`; a panic of the engine becomes an error. Plans and inputs are only read.
 fn guarded<T>(doing: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     guard::guarded(work, |message| {
         Error::new(ErrorKind::EnginePanic, format!("the engine panicked while {doing}: {message}"))
     })
+}
+
+fn invalid(what: &str, e: TractError) -> Error {
+    Error::new(ErrorKind::InvalidModel, format!("{what}: {}", chain(&e)))
 }
 
 fn failed(what: &str, e: TractError) -> Error {

@@ -1,29 +1,29 @@
 //! Numbers that lie on the boundaries of cache lines.
 
-/// One cache line, which is also the largest register.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; Line::LEN]);
-
-impl Line {
-    const LEN: usize = 16;
-}
+/// The numbers of a cache line, which is also the largest register.
+const LINE: usize = 16;
 
 /// Numbers from the start of a cache line on.
 #[derive(Default)]
 pub(crate) struct Aligned {
-    lines: Vec<Line>,
+    /// Zeros that the system has ready need not be written; it promises no cache line, so some more are asked for.
+    numbers: Vec<f32>,
+    first: usize,
+    len: usize,
 }
 
 impl Aligned {
     /// `n` zeros, and up to fifteen more.
     pub(crate) fn zeros(n: usize) -> Self {
-        Aligned { lines: vec![Line([0.0; Line::LEN]); n.div_ceil(Line::LEN)] }
+        let len = n.div_ceil(LINE) * LINE;
+        let numbers = vec![0.0_f32; len + LINE - 1];
+        let first = numbers.as_ptr().align_offset(LINE * size_of::<f32>());
+        Aligned { numbers, first, len }
     }
 
     /// At least `n` numbers, whatever they are.
     pub(crate) fn at_least(&mut self, n: usize) -> &mut [f32] {
-        if self.lines.len() * Line::LEN < n {
+        if self.len < n {
             *self = Aligned::zeros(n);
         }
         self.as_mut_slice()
@@ -31,33 +31,28 @@ impl Aligned {
 
     /// Gives up what is over so many numbers.
     pub(crate) fn shrink_above(&mut self, n: usize) {
-        if self.lines.len() * Line::LEN > n {
+        if self.len > n {
             *self = Aligned::default();
         }
     }
 
     pub(crate) fn as_slice(&self) -> &[f32] {
-        // SAFETY: lines are arrays of numbers, without gaps.
-        unsafe {
-            std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * Line::LEN)
-        }
+        &self.numbers[self.first..][..self.len]
     }
 
     pub(crate) fn as_mut_slice(&mut self) -> &mut [f32] {
-        let n = self.lines.len() * Line::LEN;
-        // SAFETY: lines are arrays of numbers, without gaps.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), n) }
+        &mut self.numbers[self.first..][..self.len]
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        let bytes = size_of_val(self.lines.as_slice());
-        // SAFETY: lines are arrays of numbers, without gaps, and any bytes are a number.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), bytes) }
+        let numbers = self.as_mut_slice();
+        // SAFETY: numbers have no gaps, and any bytes are a number.
+        unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), size_of_val(numbers)) }
     }
 
     pub(crate) fn integers_mut(&mut self) -> &mut [i32] {
-        let n = self.lines.len() * Line::LEN;
-        // SAFETY: lines are arrays of numbers, without gaps, and any integer has the bits of a number.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), n) }
+        let numbers = self.as_mut_slice();
+        // SAFETY: integers are as long as numbers and aligned as they are, and any has the bits of a number.
+        unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), numbers.len()) }
     }
 }

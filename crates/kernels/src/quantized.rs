@@ -60,22 +60,11 @@ impl Quantized {
             *scale = if *scale < SMALLEST { 1.0 } else { *scale / 127.0 };
         }
         let inverses: Vec<f32> = largest.iter().map(|scale| 1.0 / scale).collect();
-        // A pass of its own for what compilers do in registers.
-        let mut rounded = vec![0.0; columns];
-        for (k, row) in weights.chunks_exact(outputs).enumerate() {
-            for ((rounded, x), inverse) in rounded.iter_mut().zip(row).zip(&inverses) {
-                *rounded = x * inverse + ROUND;
-            }
-            let panels = panels.bytes_mut().chunks_exact_mut(loops.width * steps * group);
-            let sums = sums.integers_mut().chunks_exact_mut(loops.width);
-            for ((panel, sums), rounded) in panels.zip(sums).zip(rounded.chunks_exact(loops.width))
-            {
-                let places = &mut panel[k / group * loops.width * group..][..loops.width * group];
-                match group {
-                    2 => place(rounded, places.as_chunks_mut::<2>().0, k % 2, sums),
-                    _ => place(rounded, places.as_chunks_mut::<4>().0, k % 4, sums),
-                }
-            }
+        let panel = (loops.width, loops.width * steps * group);
+        let to = (panels.bytes_mut(), sums.integers_mut());
+        match group {
+            2 => pack::<2>(weights, outputs, &inverses, panel, to),
+            _ => pack::<4>(weights, outputs, &inverses, panel, to),
         }
         Quantized { loops, inputs, panels, scales, sums }
     }
@@ -146,18 +135,35 @@ impl Quantized {
     }
 }
 
-/// Puts the integers of a row into groups, and adds them to the sums of their columns.
-fn place<const GROUP: usize>(
-    rounded: &[f32],
-    places: &mut [[u8; GROUP]],
-    at: usize,
-    sums: &mut [i32],
+/// Rounds weights, puts their integers into panels of `width` columns and so many bytes, in groups, and adds them to the
+/// sums of their columns.
+fn pack<const GROUP: usize>(
+    weights: &[f32],
+    outputs: usize,
+    inverses: &[f32],
+    (width, panel_bytes): (usize, usize),
+    (panels, sums): (&mut [u8], &mut [i32]),
 ) {
-    for ((rounded, place), sum) in rounded.iter().zip(places).zip(sums) {
-        // The lowest bits of such a sum are the integer, which is none where the scale is NaN.
-        let weight = rounded.to_bits() as u8;
-        place[at] = weight;
-        *sum += i32::from(weight.cast_signed());
+    let mut groups = vec![0_u32; inverses.len()];
+    for (k, rows) in weights.chunks(GROUP * outputs).enumerate() {
+        groups.fill(0);
+        // Along the columns, which compilers do in registers.
+        for (i, row) in rows.chunks_exact(outputs).enumerate() {
+            let columns = groups.iter_mut().zip(sums.iter_mut()).zip(row).zip(inverses);
+            for (((group, sum), x), inverse) in columns {
+                // The lowest bits of such a sum are the integer, which is none where the scale is NaN.
+                let weight = (x * inverse + ROUND).to_bits() as u8;
+                *sum += i32::from(weight.cast_signed());
+                *group |= u32::from(weight) << (8 * i);
+            }
+        }
+        let panels = panels.chunks_exact_mut(panel_bytes);
+        for (panel, groups) in panels.zip(groups.chunks_exact(width)) {
+            let places = panel[k * width * GROUP..][..width * GROUP].as_chunks_mut::<GROUP>().0;
+            for (place, group) in places.iter_mut().zip(groups) {
+                place.copy_from_slice(&group.to_le_bytes()[..GROUP]);
+            }
+        }
     }
 }
 

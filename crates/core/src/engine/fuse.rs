@@ -16,7 +16,7 @@ use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::logic::Iff;
 use tract_onnx::tract_core::ops::nn::Softmax;
 
-use self::block::Found;
+use self::block::{Found, Room};
 use super::encoder::EncoderBlock;
 use crate::{Error, ErrorKind, guard};
 
@@ -24,15 +24,16 @@ use crate::{Error, ErrorKind, guard};
 /// recognised stays as it is.
 ///
 /// `attention_mask` is the input that is fed with ones, since no text is padded. `budget` is how many numbers packed
-/// weights may have: a file that uses the same weights over and over must not become many times its size.
+/// weights may have still: a file that uses the same weights over and over must not become many times its size.
 pub(super) fn fuse(
     model: &mut TypedModel,
     attention_mask: Option<OutletId>,
     packing: Packing,
-    budget: usize,
+    budget: &mut usize,
 ) -> TractResult<usize> {
     let masks = Masks { attention_mask, nothing_masked: HashMap::new() };
-    let mut search = Search { masks, refused: HashSet::new(), packing, budget };
+    let room = Room::default();
+    let mut search = Search { masks, refused: HashSet::new(), packing, budget, room };
     let mut fused = 0;
     // One after the other: what a block takes is what the one before it gives, and so an operator of ours.
     while let Some(patch) = search.next(model)? {
@@ -46,19 +47,20 @@ pub(super) fn fuse(
 }
 
 /// What weights are packed for.
-type Packing = (Isa, Precision);
+pub(super) type Packing = (Isa, Precision);
 
-struct Search {
+struct Search<'a> {
     masks: Masks,
     /// The softmaxes around which there is no block.
     refused: HashSet<usize>,
     packing: Packing,
-    budget: usize,
+    budget: &'a mut usize,
+    room: Room,
 }
 
-impl Search {
+impl Search<'_> {
     fn next(&mut self, model: &TypedModel) -> TractResult<Option<TypedModelPatch>> {
-        if self.budget == 0 {
+        if *self.budget == 0 {
             return Ok(None);
         }
         for id in model.eval_order()? {
@@ -88,7 +90,8 @@ impl Search {
         if mask.is_some() && found.without_nan {
             return None;
         }
-        let block = found.with_weights(|weights| self.pack(weights)).ok()??;
+        let Search { packing, budget, room, .. } = self;
+        let block = found.with_weights(room, |weights| pack(weights, *packing, budget)).ok()??;
         let block = Arc::new(block);
         let patch = || {
             let mut patch = TypedModelPatch::default();
@@ -103,15 +106,18 @@ impl Search {
         };
         Some(patch())
     }
+}
 
-    fn pack(&mut self, weights: &BlockWeights<'_>) -> Option<Block> {
-        let (isa, precision) = self.packing;
-        let left = self.budget.checked_sub(weights.packed_len(isa, precision)?);
-        // Reading weights takes its time too: what is over the budget ends the search.
-        self.budget = left.unwrap_or(0);
-        left?;
-        Block::new(weights, isa, precision).ok()
-    }
+fn pack(
+    weights: &BlockWeights<'_>,
+    (isa, precision): Packing,
+    budget: &mut usize,
+) -> Option<Block> {
+    let left = budget.checked_sub(weights.packed_len(isa, precision)?);
+    // Reading weights takes its time too: what is over the budget ends the search.
+    *budget = left.unwrap_or(0);
+    left?;
+    Block::new(weights, isa, precision).ok()
 }
 
 /// Which masks are zero where the attention mask is all ones.

@@ -100,7 +100,8 @@ impl Initializer {
 /// and be as long as its dimensions say, so that memory is bounded by the file's own length.
 pub(super) fn decode(onnx: Vec<u8>, products: bool) -> Result<(ModelProto, Vec<Weight>)> {
     let length = onnx.len();
-    let model = Model::decode(Bytes::from(onnx))
+    let file = Bytes::from(onnx);
+    let model = Model::decode(file.clone())
         .map_err(|e| invalid(format!("not an ONNX file ({length} bytes): {e}")))?;
     let Some(graph) = model.graph.filter(|graph| !graph.output.is_empty()) else {
         return Err(invalid(format!("not an ONNX model ({length} bytes): no graph")));
@@ -113,7 +114,7 @@ pub(super) fn decode(onnx: Vec<u8>, products: bool) -> Result<(ModelProto, Vec<W
         let shape = check_tensor(&tensor, raw_data.len())?;
         // An output is looked for in the graph itself.
         let is_output = outputs.contains(&*tensor.name);
-        match Weight::new(&tensor, shape, &raw_data).filter(|_| !is_output) {
+        match Weight::new(&tensor, shape, &raw_data, &file).filter(|_| !is_output) {
             Some(weight) => weights.push(weight),
             None => {
                 tensor.raw_data = raw_data.into();

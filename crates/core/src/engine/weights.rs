@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 
 use ndarray::{ArrayD, ArrayViewD, Axis};
 use prost::bytes::Bytes;
@@ -26,7 +27,9 @@ pub(super) struct Weight {
     name: String,
     shape: Vec<usize>,
     datum_type: DatumType,
-    bytes: Bytes,
+    file: Bytes,
+    /// Where they are in it.
+    place: Range<usize>,
     /// What its elements stand for, if those are of eight bits.
     scale: Option<Scale>,
 }
@@ -55,8 +58,13 @@ impl PartialEq for Weight {
 impl Eq for Weight {}
 
 impl Weight {
-    /// The tensor of this shape that has these bytes, if it is a long one.
-    pub(super) fn new(tensor: &TensorProto, shape: Vec<usize>, bytes: &Bytes) -> Option<Self> {
+    /// The tensor of this shape that has these bytes of a file, if it is a long one.
+    pub(super) fn new(
+        tensor: &TensorProto,
+        shape: Vec<usize>,
+        bytes: &Bytes,
+        file: &Bytes,
+    ) -> Option<Self> {
         let datum_type = match DataType::try_from(tensor.data_type).ok()? {
             DataType::Float => f32::datum_type(),
             DataType::Float16 => f16::datum_type(),
@@ -64,8 +72,17 @@ impl Weight {
             DataType::Uint8 => u8::datum_type(),
             _ => return None,
         };
-        let (name, bytes) = (tensor.name.clone(), bytes.clone());
-        (bytes.len() >= LONG).then_some(Weight { name, shape, datum_type, bytes, scale: None })
+        if bytes.len() < LONG {
+            return None;
+        }
+        let name = tensor.name.clone();
+        let start = bytes.as_ptr().addr().checked_sub(file.as_ptr().addr());
+        let place = start.map(|start| start..start + bytes.len());
+        let (file, place) = match place.filter(|place| place.end <= file.len()) {
+            Some(place) => (file.clone(), place),
+            None => (bytes.clone(), 0..bytes.len()),
+        };
+        Some(Weight { name, shape, datum_type, file, place, scale: None })
     }
 
     /// The same elements, which stand for others, under this name.
@@ -80,13 +97,14 @@ impl Weight {
 
     /// As they are in the file.
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.file[self.place.clone()]
     }
 
     #[cfg(test)]
     pub(super) fn of_f32(name: &str, shape: &[usize], bytes: Vec<u8>) -> Self {
-        let (name, shape, bytes) = (name.into(), shape.into(), bytes.into());
-        Weight { name, shape, datum_type: f32::datum_type(), bytes, scale: None }
+        let (name, shape, place) = (name.into(), shape.into(), 0..bytes.len());
+        let datum_type = f32::datum_type();
+        Weight { name, shape, datum_type, file: bytes.into(), place, scale: None }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -99,7 +117,7 @@ impl Weight {
 
     /// How many bytes it has in the file.
     pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+        self.place.len()
     }
 
     /// Whether it is a matrix of f32, which may stay in the file for now.
@@ -108,29 +126,55 @@ impl Weight {
         is_f32 && self.shape.len() == 2
     }
 
-    /// Gives the rest of the file back, if nothing else is in use of it.
+    /// Gives the rest of the file back, if nothing else is in use of it. A little that comes before may stay: to move the
+    /// bytes takes longer than to load some models.
     pub(super) fn leave_file(&mut self) {
-        let mut own = Vec::from(std::mem::take(&mut self.bytes));
+        let mut file = std::mem::take(&mut self.file);
+        file.truncate(self.place.end);
+        if self.place.start > self.place.len() / 8 {
+            file = file.split_off(self.place.start);
+            self.place = 0..self.place.len();
+        }
+        let mut own = Vec::from(file);
         own.shrink_to_fit();
-        self.bytes = own.into();
+        self.file = own.into();
     }
 
     pub(super) fn tensor(&self) -> TractResult<Tensor> {
-        let Some(scale) = &self.scale else {
-            let blob = Blob::from_bytes_alignment(&self.bytes, vector_size())?;
+        if self.scale.is_none() {
+            let blob = Blob::from_bytes_alignment(self.bytes(), vector_size())?;
             let storage = PlainStorage::from(blob);
             return Tensor::from_storage(self.datum_type, &self.shape, storage).into_plain_ram();
-        };
-        let columns = self.shape.last().copied().filter(|columns| *columns > 0);
-        let columns = columns.context("a weight without elements")?;
-        let mut row = scale.rows(&self.shape)?;
+        }
+        let columns = columns(&self.shape)?;
         let mut tensor = Tensor::zero::<f32>(&self.shape)?;
         let mut plain = tensor.try_as_plain_ram_mut()?;
-        let to = plain.as_slice_mut::<f32>()?.chunks_exact_mut(columns);
-        for (i, (to, stored)) in to.zip(self.bytes.chunks_exact(columns)).enumerate() {
-            row.restore(i, stored, self.is_signed(), to);
-        }
+        self.write_rows(plain.as_slice_mut::<f32>()?.chunks_exact_mut(columns))?;
         Ok(tensor)
+    }
+
+    /// Writes its rows along the last axis into `places`, if what they stand for is `f32`.
+    pub(super) fn write_rows<'a>(
+        &self,
+        places: impl Iterator<Item = &'a mut [f32]>,
+    ) -> TractResult<()> {
+        let columns = columns(&self.shape)?;
+        match &self.scale {
+            None => {
+                ensure!(self.datum_type == f32::datum_type(), "{self:?} is not of f32");
+                for (to, stored) in places.zip(self.bytes().chunks_exact(4 * columns)) {
+                    to.iter_mut().zip(floats(stored)).for_each(|(to, x)| *to = x);
+                }
+            }
+            Some(scale) => {
+                let mut row = scale.rows(&self.shape)?;
+                for (i, (to, stored)) in places.zip(self.bytes().chunks_exact(columns)).enumerate()
+                {
+                    row.restore(i, stored, self.is_signed(), to);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn is_signed(&self) -> bool {
@@ -143,11 +187,11 @@ impl Weight {
         ensure!(row < rows && into.len() == columns, "row {row} of {:?}", self.shape);
         match &self.scale {
             None => {
-                let bytes = &self.bytes[4 * columns * row..][..4 * columns];
+                let bytes = &self.bytes()[4 * columns * row..][..4 * columns];
                 into.iter_mut().zip(floats(bytes)).for_each(|(to, x)| *to = x);
             }
             Some(scale) => {
-                let stored = &self.bytes[columns * row..][..columns];
+                let stored = &self.bytes()[columns * row..][..columns];
                 scale.rows(&self.shape)?.restore(row, stored, self.is_signed(), into);
             }
         }
@@ -196,6 +240,11 @@ fn nth_row(mut all: ArrayViewD<'_, f32>, mut row: usize) -> ArrayViewD<'_, f32> 
     all
 }
 
+/// The length of a weight's last axis.
+fn columns(shape: &[usize]) -> TractResult<usize> {
+    shape.last().copied().filter(|columns| *columns > 0).context("a weight without elements")
+}
+
 pub(super) fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
     bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes))
 }
@@ -234,4 +283,33 @@ pub(super) fn wire(parsed: ParseResult, weights: Vec<Weight>, stay: bool) -> Tra
     model.inputs.retain(|input| !wired.contains(input));
     let missing = unresolved_inputs.iter().find(|name| missing.contains(&***name)).cloned();
     Ok(Wired { model, stored, missing })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_that_leaves_its_file_keeps_its_bytes_and_little_else() {
+        let file: Vec<u8> = (0..3 * LONG).map(|i| (i % 251) as u8).collect();
+        let tensor = TensorProto { data_type: DataType::Uint8 as i32, ..TensorProto::default() };
+        for (start, kept) in [(0, LONG), (LONG / 8, LONG / 8 + LONG), (LONG, LONG)] {
+            let whole = Bytes::from(file.clone());
+            let bytes = whole.slice(start..start + LONG);
+            let mut weight = Weight::new(&tensor, vec![LONG], &bytes, &whole).unwrap();
+            drop((bytes, whole));
+            weight.leave_file();
+            assert_eq!(weight.bytes(), &file[start..start + LONG]);
+            assert_eq!(weight.file.len(), kept);
+        }
+    }
+
+    #[test]
+    fn bytes_of_another_file_are_taken_as_they_are() {
+        let tensor = TensorProto { data_type: DataType::Int8 as i32, ..TensorProto::default() };
+        let [bytes, file] = [vec![7; LONG], vec![0; 2 * LONG]].map(Bytes::from);
+        let weight = Weight::new(&tensor, vec![LONG], &bytes, &file).unwrap();
+        assert_eq!(weight.bytes(), bytes);
+        assert!(Weight::new(&tensor, vec![LONG - 1], &bytes.slice(1..), &file).is_none());
+    }
 }

@@ -46,23 +46,32 @@ pub(super) struct Found {
     norms: [Norm; 2],
 }
 
+/// Where the weights of a block are put together, one block after the other: memory that is new takes longer to get than
+/// to fill.
+#[derive(Default)]
+pub(super) struct Room([Vec<f32>; 4]);
+
 impl Found {
     /// What `take` makes of the block's weights, which are read for it.
     pub(super) fn with_weights<T>(
         &self,
+        Room([qkv, output, up, down]): &mut Room,
         take: impl FnOnce(&BlockWeights<'_>) -> T,
     ) -> TractResult<T> {
-        let (qkv, qkv_bias) = side_by_side(&self.qkv)?;
-        let [output, up, down] =
-            [self.projection.weight()?, self.up.weight()?, self.down.weight()?];
+        let parts = self.qkv.each_ref();
+        side_by_side(&parts, qkv)?;
+        side_by_side(&[&self.projection], output)?;
+        side_by_side(&[&self.up], up)?;
+        side_by_side(&[&self.down], down)?;
+        let qkv_bias: Vec<f32> = parts.iter().flat_map(|part| &part.bias).copied().collect();
         Ok(take(&BlockWeights {
             heads: self.heads,
             scale: self.scale,
-            qkv: LinearWeights { weight: &qkv, bias: &qkv_bias },
-            output: LinearWeights { weight: values(&output)?, bias: &self.projection.bias },
-            up: LinearWeights { weight: values(&up)?, bias: &self.up.bias },
+            qkv: LinearWeights { weight: qkv, bias: &qkv_bias },
+            output: LinearWeights { weight: output, bias: &self.projection.bias },
+            up: LinearWeights { weight: up, bias: &self.up.bias },
             activation: self.activation,
-            down: LinearWeights { weight: values(&down)?, bias: &self.down.bias },
+            down: LinearWeights { weight: down, bias: &self.down.bias },
             placement: self.placement,
             norm_1: self.norms[0].weights(),
             norm_2: self.norms[1].weights(),
@@ -70,22 +79,19 @@ impl Found {
     }
 }
 
-/// The weights and biases of three products side by side, as one of three times the outputs.
-fn side_by_side(parts: &[Linear; 3]) -> TractResult<(Vec<f32>, Vec<f32>)> {
-    let outputs = parts[0].bias.len().max(1);
-    let [a, b, c] = [parts[0].weight()?, parts[1].weight()?, parts[2].weight()?];
-    let [a, b, c] = [values(&a)?, values(&b)?, values(&c)?];
-    let mut weight = Vec::with_capacity(a.len() + b.len() + c.len());
-    for ((a, b), c) in a.chunks(outputs).zip(b.chunks(outputs)).zip(c.chunks(outputs)) {
-        for row in [a, b, c] {
-            weight.extend_from_slice(row);
-        }
+/// The weights of products of the same inputs, as those of one that has all their outputs.
+fn side_by_side(parts: &[&Linear], to: &mut Vec<f32>) -> TractResult<()> {
+    let outputs = parts.iter().map(|part| part.outputs()).sum();
+    let inputs = parts.first().context("a product of nothing")?.inputs()?;
+    let length = inputs.checked_mul(outputs).context("weights that no memory can hold")?;
+    to.resize(length, 0.0);
+    let mut first = 0;
+    for part in parts {
+        ensure!(part.inputs()? == inputs, "{} inputs beside {inputs}", part.inputs()?);
+        part.write(to, outputs, first)?;
+        first += part.outputs();
     }
-    Ok((weight, parts.iter().flat_map(|part| &part.bias).copied().collect()))
-}
-
-fn values(weight: &Tensor) -> TractResult<&[f32]> {
-    weight.try_as_plain_ram()?.as_slice()
+    Ok(())
 }
 
 /// The block whose attention has the softmax `id`, if it is one.

@@ -55,8 +55,52 @@ impl Constant {
 }
 
 impl Linear {
+    pub(super) fn outputs(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// How many inputs it has, if its weights fit its bias.
+    pub(super) fn inputs(&self) -> TractResult<usize> {
+        let weights: usize = match &self.weight.constant {
+            Constant::Tensor(tensor) => tensor.len(),
+            Constant::Stored(weight, _) => weight.shape().iter().product(),
+        };
+        let outputs = self.outputs();
+        ensure!(
+            outputs > 0 && weights.is_multiple_of(outputs),
+            "{weights} weights, {outputs} outputs"
+        );
+        Ok(weights / outputs)
+    }
+
+    /// Writes the weights, `(inputs, outputs)`, into the rows of a matrix of `width` columns, from the column `first`
+    /// on.
+    pub(super) fn write(&self, matrix: &mut [f32], width: usize, first: usize) -> TractResult<()> {
+        let outputs = self.outputs();
+        let places = matrix.chunks_exact_mut(width).map(|row| &mut row[first..][..outputs]);
+        match self.in_order() {
+            Some(weight) => weight.write_rows(places),
+            None => {
+                let tensor = self.tensor()?;
+                let weights = tensor.try_as_plain_ram()?;
+                let rows = weights.as_slice::<f32>()?.chunks_exact(outputs);
+                places.zip(rows).for_each(|(place, row)| place.copy_from_slice(row));
+                Ok(())
+            }
+        }
+    }
+
+    /// The weight in the file, if its elements are there row by row as they are needed.
+    fn in_order(&self) -> Option<&Weight> {
+        let Matrix { constant: Constant::Stored(weight, axes), order } = &self.weight else {
+            return None;
+        };
+        let moved = !order.is_sorted() || axes.iter().any(|op| matches!(op, AxisOp::Move(..)));
+        (!moved && weight.shape().last() == Some(&self.outputs())).then_some(&**weight)
+    }
+
     /// The weights, `(inputs, outputs)` but for axes of one.
-    pub(super) fn weight(&self) -> TractResult<Arc<Tensor>> {
+    fn tensor(&self) -> TractResult<Arc<Tensor>> {
         let Matrix { constant, order } = &self.weight;
         let tensor = match constant {
             Constant::Tensor(tensor) => Arc::clone(tensor),
