@@ -210,7 +210,8 @@ def text_panel(worker: str, model: Path, rounds: int, precision: str, dynamic: P
 
 def one_text(sides: Sides, rounds: int, tokens: int, threads: str) -> Row:
     text = "the " * (tokens - 2)  # one token each; two are special
-    times = sides.alternate(rounds, "embed", max(1, 160 // tokens), texts=[text])
+    # Long enough that neither inherits much: the last of the other's threads are awake for a while.
+    times = sides.alternate(rounds, "embed", max(8, 640 // tokens), texts=[text])
     return row(f"1 text of {tokens} tokens{threads}", "ms", *times)
 
 

@@ -66,7 +66,7 @@ class Side:
 
     def one(self, tokens: int) -> float:
         text = "the " * (tokens - 2)  # one token each; two are special
-        return self.worker.seconds("embed", max(1, 160 // tokens), texts=[text])
+        return self.worker.seconds("embed", max(8, 640 // tokens), texts=[text])
 
     def vectors(self, folder: Path) -> np.ndarray:
         texts, file = corpus(), folder / f"{self.engine}-{self.precision}"
