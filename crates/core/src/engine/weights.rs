@@ -126,8 +126,8 @@ impl Weight {
         is_f32 && self.shape.len() == 2
     }
 
-    /// Gives the rest of the file back, if nothing else is in use of it. A little that comes before may stay: to move the
-    /// bytes takes longer than to load some models.
+    /// Gives the rest of the file back, if nothing else is in use of it. A little that comes before may stay, since moving
+    /// some ten megabytes takes milliseconds.
     pub(super) fn leave_file(&mut self) {
         let mut file = std::mem::take(&mut self.file);
         file.truncate(self.place.end);
