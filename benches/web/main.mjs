@@ -144,29 +144,41 @@ async function chromium() {
 
 /** The rows of one environment, as they were measured. */
 async function measureAll({ name, run }) {
-  const [rows, loadRows] = [[], []];
+  const [rows, firstRows, againRows] = [[], [], []];
   for (const model of MODELS) {
     say(`${name}: ${model.title}`);
     const loads = Math.min(rounds, 5);
     const png = model.kind === "image" ? syntheticPng() : undefined;
-    const { cases, load } = await run({ kind: "rows", model, rounds, loads, png });
+    const { cases, again } = await run({ kind: "rows", model, rounds, loads, png });
     rows.push(...cases);
-    loadRows.push(load);
+    againRows.push(again);
+    say(`${name}: ${model.title}, loading`);
+    const job = { model, png, from: "wasm", to: "vector" };
+    firstRows.push(await measureOnce(run, `${model.title}, load to first vector`, job));
   }
-  rows.push(...loadRows);
-  const text = MODELS.find(({ id }) => id === "fp32");
-  if (text === undefined) return rows;
-  say(`${name}: cold starts`);
-  const start = { name: "start of the wasm, cold", isovec: [], peer: [] };
-  const cold = { name: "fp32, start and load to first vector, cold", isovec: [], peer: [] };
+  rows.push(...firstRows);
+  const model = MODELS.find(({ id }) => id === "fp32");
+  if (model !== undefined) {
+    say(`${name}: cold starts`);
+    const jobs = {
+      "start of the wasm, cold": { model, from: "nothing", to: "wasm" },
+      "fp32, start and load to first vector, cold": { model, from: "nothing", to: "vector" },
+    };
+    for (const [name, job] of Object.entries(jobs)) rows.push(await measureOnce(run, name, job));
+  }
+  return [...rows, ...againRows];
+}
+
+/** A row of what happens once in a process or page. */
+async function measureOnce(run, name, job) {
+  const row = { name, isovec: [], peer: [] };
   for (let turn = 0; turn < Math.min(rounds, 7); turn++) {
     for (const side of turn % 2 ? ["isovec", "peer"] : ["peer", "isovec"]) {
       // Each in a process of its own: what the first needs to see an end of is not in the second.
-      start[side].push(await run({ kind: "cold", model: text, side, upTo: "start" }));
-      cold[side].push(await run({ kind: "cold", model: text, side, upTo: "vector" }));
+      row[side].push(await run({ kind: "once", side, ...job }));
     }
   }
-  return [...rows, start, cold];
+  return row;
 }
 
 function summary({ name, isovec, peer, worstCosine }, unit = "ms") {

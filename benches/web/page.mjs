@@ -2,7 +2,7 @@
 import * as ort from "/ort/ort.wasm.bundle.min.mjs";
 import * as iso from "/isovec/browser.js";
 
-import { coldStart, measure } from "./measure.mjs";
+import { measure, once } from "./measure.mjs";
 
 globalThis.runJob = async ({ kind, urls, png, ...job }) => {
   const read = async (id) => {
@@ -12,5 +12,5 @@ globalThis.runJob = async ({ kind, urls, png, ...job }) => {
   };
   const sides = { iso, ort, read };
   if (png) job.png = Uint8Array.from(atob(png), (character) => character.charCodeAt(0));
-  return kind === "cold" ? await coldStart(sides, job) : await measure(sides, job);
+  return kind === "once" ? await once(sides, job) : await measure(sides, job);
 };

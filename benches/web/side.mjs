@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 
 import * as ort from "onnxruntime-web/wasm";
 
-import { coldStart, measure } from "./measure.mjs";
+import { measure, once } from "./measure.mjs";
 
 const { kind, files, entry, png, ...job } = JSON.parse(readFileSync(0, "utf8"));
 const iso = await import(pathToFileURL(entry));
@@ -12,6 +12,6 @@ const iso = await import(pathToFileURL(entry));
 const read = async (id) => new Uint8Array(readFileSync(files[id]));
 const sides = { iso, ort, read };
 if (png) job.png = new Uint8Array(Buffer.from(png, "base64"));
-const result = kind === "cold" ? await coldStart(sides, job) : await measure(sides, job);
+const result = kind === "once" ? await once(sides, job) : await measure(sides, job);
 // onnxruntime-web may have left something that keeps the process alive.
 process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));

@@ -54,6 +54,18 @@ impl TextModel {
         Ok(convert::embedding(self.inner.embed_prompted(prompt, text)?))
     }
 
+    /// The vectors of `texts`, which read the model's weights together, with the named prompt of the model before each
+    /// if there is one.
+    #[wasm_bindgen(js_name = embedEach)]
+    pub fn embed_each(
+        &self,
+        texts: Vec<String>,
+        prompt: Option<String>,
+    ) -> Result<Vec<JsEmbedding>> {
+        let embeddings = self.inner.embed_each(prompt.as_deref(), &texts);
+        embeddings.into_iter().map(|embedding| Ok(convert::embedding(embedding?))).collect()
+    }
+
     /// The ids that the model would read of `text`, without a prompt.
     pub fn tokenize(&self, text: &str) -> Result<JsTokens> {
         Ok(convert::tokens(&self.inner.tokenize(text)?))

@@ -53,6 +53,7 @@ export interface RawClipTextModel extends RawFileModel {
 
 export interface RawTextModel extends RawClipTextModel {
   embedPrompted(prompt: string, text: string): RawEmbedding;
+  embedEach(texts: string[], prompt?: string): RawEmbedding[];
 }
 
 export interface RawImageModel extends RawFileModel {

@@ -155,7 +155,8 @@ export class ImageEmbedder implements ImageEmbedderLike {
     images: readonly ImageInput[],
     options: BatchOptions = {},
   ): Promise<ImageEmbedding[]> {
-    return await runBatch(images, options, (image) => this.embed(image));
+    const groups = Array.from(images, (image) => [image]);
+    return await runBatch(groups, options, (group) => Promise.all(group.map((image) => this.embed(image))));
   }
 
   /** Gives the model's memory back. Any further use fails with the code `disposed`. */

@@ -81,6 +81,14 @@ export interface TextEmbedderLike {
 /** The longest text, in bytes of UTF-8, of which a text has at least one for each UTF-16 unit. */
 const MAX_TEXT_BYTES = 1 << 20;
 
+/**
+ * How many UTF-16 units are run together: some 64 tokens of English, which take tens of milliseconds. More are hardly
+ * faster, and hold a page up.
+ */
+const UNITS_TOGETHER = 256;
+/** What each text counts for beside its own: its special tokens. */
+const UNITS_PER_TEXT = 8;
+
 type Facts = Pick<TextEmbedderLike, "dims" | "maxTokens" | "fingerprint">;
 
 abstract class TextModelBase<Raw extends RawClipTextModel> implements TextEmbedderLike {
@@ -105,6 +113,16 @@ abstract class TextModelBase<Raw extends RawClipTextModel> implements TextEmbedd
   /** @internal */
   protected abstract run(raw: Raw, text: string, options: PromptOptions): TextEmbedding;
 
+  /** @internal Texts that are worth running together. */
+  protected groups(texts: readonly string[]): string[][] {
+    return texts.map((text) => [text]);
+  }
+
+  /** @internal */
+  protected runEach(raw: Raw, texts: readonly string[], options: PromptOptions): TextEmbedding[] {
+    return texts.map((text) => this.run(raw, text, options));
+  }
+
   /**
    * The vector of a text. Halves of surrogate pairs are read as U+FFFD.
    *
@@ -119,8 +137,8 @@ abstract class TextModelBase<Raw extends RawClipTextModel> implements TextEmbedd
   }
 
   /**
-   * The vectors of many texts, in their order, each the same as alone. It runs on this thread, and
-   * lets other tasks run between texts; a worker does not hold the page up at all.
+   * The vectors of many texts, in their order, each the same as alone. It runs on this thread, and lets other
+   * tasks run every few texts, or after each that is long; a worker does not hold the page up at all.
    *
    * @example
    * ```ts
@@ -133,8 +151,12 @@ abstract class TextModelBase<Raw extends RawClipTextModel> implements TextEmbedd
     texts: readonly string[],
     options: BatchOptions & PromptOptions = {},
   ): Promise<TextEmbedding[]> {
-    texts.forEach(checkText);
-    return await runBatch(texts, options, (text) => this.embed(text, options));
+    // A copy: what is run later is what was checked.
+    const own = [...texts];
+    own.forEach(checkText);
+    return await runBatch(this.groups(own), options, (group) =>
+      this.#resource.use((raw) => this.runEach(raw, group, options)),
+    );
   }
 
   /** The ids that the model would read of a text, without a prompt. */
@@ -200,6 +222,16 @@ export class TextEmbedder extends TextModelBase<RawTextModel> {
     const embedding = prompt === undefined ? raw.embed(text) : raw.embedPrompted(prompt, text);
     return embedding as TextEmbedding;
   }
+
+  /** @internal */
+  protected override groups(texts: readonly string[]) {
+    return inGroups(texts);
+  }
+
+  /** @internal They read the model's weights together, which is much of the time that short texts take. */
+  protected override runEach(raw: RawTextModel, texts: readonly string[], { prompt }: PromptOptions) {
+    return raw.embedEach([...texts], prompt) as TextEmbedding[];
+  }
 }
 
 /**
@@ -243,6 +275,21 @@ export class ClipTextEmbedder extends TextModelBase<RawClipTextModel> {
     }
     return raw.embed(text) as TextEmbedding;
   }
+}
+
+/** Splits texts into groups that are as long together as one may be, or of one that is longer. */
+function inGroups(texts: readonly string[]): string[][] {
+  const groups: string[][] = [];
+  let units = Infinity;
+  for (const text of texts) {
+    units += UNITS_PER_TEXT + text.length;
+    if (units > UNITS_TOGETHER) {
+      groups.push([]);
+      units = UNITS_PER_TEXT + text.length;
+    }
+    groups.at(-1)?.push(text);
+  }
+  return groups;
 }
 
 async function factsOf(resource: Resource<RawClipTextModel>): Promise<Facts> {

@@ -99,9 +99,15 @@ const CASES = {
   async "a batch equals its texts alone, bit for bit"(context) {
     const entry = context.fixtures.small[0];
     const model = await context.iso.TextEmbedder.fromBytes(await textBytes(context, entry));
-    const batch = await model.embedBatch(entry.texts);
-    const alone = await Promise.all(entry.texts.map((text) => model.embed(text)));
-    alone.forEach((one, i) => sameBits(one.vector, batch[i].vector, entry.texts[i]));
+    const long = "a bridge over the river and ".repeat(40);
+    const texts = [...entry.texts, "", long, ...Array.from({ length: 70 }, (_, i) => `${i} cats`), long];
+    const batch = await model.embedBatch(texts);
+    equal(batch.length, texts.length, "vectors");
+    for (const [i, text] of texts.entries()) {
+      const { vector, tokens, truncated } = await model.embed(text);
+      sameBits(vector, batch[i].vector, text);
+      equal(`${tokens} ${truncated}`, `${batch[i].tokens} ${batch[i].truncated}`, text);
+    }
     model.dispose();
   },
 
@@ -152,7 +158,9 @@ const CASES = {
     for (const wrong of [undefined, null, 3, {}, ["a"]]) {
       await fails("invalid_input", () => model.embed(wrong));
     }
-    await fails("invalid_input", () => model.embedBatch(["a", 3]));
+    for (const wrong of [["a", 3], Object.assign(["a"], { length: 2 })]) {
+      await fails("invalid_input", () => model.embedBatch(wrong));
+    }
     equal((await model.embedBatch([])).length, 0, "no texts");
     model.dispose();
   },
@@ -316,10 +324,17 @@ const CASES = {
     const texts = Array.from({ length: 400 }, (_, i) => `${i} words about the river`);
     const seen = [];
     await model.embedBatch(texts.slice(0, 30), { onProgress: ({ done }) => seen.push(done) });
-    equal(seen.at(-1), 30, "progress");
+    // A pool tells of some at a time.
+    equal(seen.at(-1) === 30 && seen.every((done, i) => done > (seen[i - 1] ?? 0)), true, `progress: ${seen}`);
     const controller = new AbortController();
-    const onProgress = ({ done }) => done >= 8 && controller.abort(new Error("enough"));
+    let heard = 0;
+    const onProgress = ({ done }) => {
+      heard = done;
+      if (done >= 8) controller.abort(new Error("enough"));
+    };
     await fails("cancelled", () => model.embedBatch(texts, { onProgress, signal: controller.signal }));
+    // A worker hears of it a little later.
+    equal(heard < texts.length, true, `${heard} of ${texts.length} were told of`);
     await fails("cancelled", () => model.embedBatch(texts, { signal: AbortSignal.abort() }));
     equal((await model.embed("still here")).vector.length, model.dims, "after it");
     model.dispose();
