@@ -35,6 +35,7 @@ pub use encoder::{
 pub use isa::Isa;
 pub use math::Activation;
 pub use matmul::wasm_f32_8x4;
+pub use memory::read_floats;
 pub use quantized::restore;
 pub use team::{Alone, Team};
 

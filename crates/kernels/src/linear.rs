@@ -1,5 +1,7 @@
 //! A product by weights that were packed once.
 
+use std::ops::Range;
+
 use crate::Precision;
 use crate::bf16::{self, Rounded};
 use crate::encoder::{BlockError, LinearWeights};
@@ -141,10 +143,16 @@ pub(crate) fn pack(rows: &[f32], stride: usize, columns: usize, width: usize, to
     let k = rows.len().div_ceil(stride);
     for (panel, to) in to.chunks_mut(width * k).enumerate().take(columns.div_ceil(width)) {
         let first = panel * width;
-        let columns = width.min(columns - first);
-        for (row, to) in rows.chunks(stride).zip(to.chunks_exact_mut(width)) {
-            to[..columns].copy_from_slice(&row[first..first + columns]);
-        }
+        pack_panel(rows, stride, first..(first + width).min(columns), width, to);
+    }
+}
+
+/// One of these panels. A function of its own, so that WebAssembly's engines, which begin without optimising, have it
+/// optimised when the next one is called.
+#[inline(never)]
+fn pack_panel(rows: &[f32], stride: usize, columns: Range<usize>, width: usize, to: &mut [f32]) {
+    for (row, to) in rows.chunks(stride).zip(to.chunks_exact_mut(width)) {
+        to[..columns.len()].copy_from_slice(&row[columns.clone()]);
     }
 }
 

@@ -3,6 +3,24 @@
 /// The numbers of a cache line, which is also the largest register.
 const LINE: usize = 16;
 
+/// The numbers that bytes of a file are, the lowest byte first; of as many as both have.
+///
+/// ```
+/// let mut numbers = [0.0; 2];
+/// isovec_kernels::read_floats(&[0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0], &mut numbers);
+/// assert_eq!(numbers, [1.0, -2.0]);
+/// ```
+pub fn read_floats(stored: &[u8], to: &mut [f32]) {
+    let stored = stored.as_chunks::<4>().0;
+    if cfg!(target_endian = "big") {
+        to.iter_mut().zip(stored).for_each(|(to, bytes)| *to = f32::from_le_bytes(*bytes));
+        return;
+    }
+    let count = to.len().min(stored.len());
+    // SAFETY: both have so many of four bytes, and any four are a number.
+    unsafe { to.as_mut_ptr().copy_from_nonoverlapping(stored.as_ptr().cast(), count) }
+}
+
 /// Numbers from the start of a cache line on.
 #[derive(Default)]
 pub(crate) struct Aligned {
@@ -54,5 +72,26 @@ impl Aligned {
         let numbers = self.as_mut_slice();
         // SAFETY: integers are as long as numbers and aligned as they are, and any has the bits of a number.
         unsafe { std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), numbers.len()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_numbers_are_read_as_both_have() {
+        let stored: Vec<u8> =
+            [1.5_f32, -0.0, f32::NAN].iter().flat_map(|x| x.to_le_bytes()).collect();
+        // From an address that is no number's, and with a rest that is none.
+        let odd = [&[7], &stored[..], &[1, 2, 3]].concat();
+        for (length, read) in [(0, 0), (2, 2), (3, 3), (5, 3)] {
+            let mut to = vec![9.0_f32; length];
+            read_floats(&odd[1..], &mut to);
+            let bits: Vec<u32> = to.iter().map(|x| x.to_bits()).collect();
+            let expected = [1.5_f32, -0.0, f32::NAN].map(f32::to_bits);
+            assert_eq!(bits[..read], expected[..read]);
+            assert!(to[read..].iter().all(|x| *x == 9.0));
+        }
     }
 }

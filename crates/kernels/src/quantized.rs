@@ -4,6 +4,8 @@
 //! A row's range is its own, so that it does not depend on its neighbours, as it would by a range for a whole input.
 //! `sum((a - zero_point) * b)` is `sum(a * b) - zero_point * sum(b)`, of which the last sum is known beforehand.
 
+use std::slice::ChunksExactMut;
+
 use crate::isa::IntLoops;
 use crate::math::{Activation, ROUND};
 use crate::memory::Aligned;
@@ -50,10 +52,7 @@ impl Quantized {
         let mut panels = Aligned::zeros((columns * steps * group).div_ceil(size_of::<f32>()));
         let largest = scales.as_mut_slice();
         for row in weights.chunks_exact(outputs) {
-            for (largest, x) in largest.iter_mut().zip(row) {
-                // Unlike `max`, this keeps a NaN, which then is in every sum of the column.
-                *largest = if x.abs() > *largest || x.is_nan() { x.abs() } else { *largest };
-            }
+            raise(largest, row);
         }
         for scale in largest.iter_mut() {
             // What is this small comes to nothing.
@@ -135,6 +134,16 @@ impl Quantized {
     }
 }
 
+/// Raises what is below the sizes of `row` to them. Like the two below a function of its own, so that WebAssembly's
+/// engines, which begin without optimising, have it optimised when the next row comes.
+#[inline(never)]
+fn raise(largest: &mut [f32], row: &[f32]) {
+    for (largest, x) in largest.iter_mut().zip(row) {
+        // Unlike `max`, this keeps a NaN, which then is in every sum of the column.
+        *largest = if x.abs() > *largest || x.is_nan() { x.abs() } else { *largest };
+    }
+}
+
 /// Rounds weights, puts their integers into panels of `width` columns and so many bytes, in groups, and adds them to the
 /// sums of their columns.
 fn pack<const GROUP: usize>(
@@ -147,22 +156,37 @@ fn pack<const GROUP: usize>(
     let mut groups = vec![0_u32; inverses.len()];
     for (k, rows) in weights.chunks(GROUP * outputs).enumerate() {
         groups.fill(0);
-        // Along the columns, which compilers do in registers.
         for (i, row) in rows.chunks_exact(outputs).enumerate() {
-            let columns = groups.iter_mut().zip(sums.iter_mut()).zip(row).zip(inverses);
-            for (((group, sum), x), inverse) in columns {
-                // The lowest bits of such a sum are the integer, which is none where the scale is NaN.
-                let weight = (x * inverse + ROUND).to_bits() as u8;
-                *sum += i32::from(weight.cast_signed());
-                *group |= u32::from(weight) << (8 * i);
-            }
+            round(row, inverses, 8 * i, &mut groups, sums);
         }
-        let panels = panels.chunks_exact_mut(panel_bytes);
-        for (panel, groups) in panels.zip(groups.chunks_exact(width)) {
-            let places = panel[k * width * GROUP..][..width * GROUP].as_chunks_mut::<GROUP>().0;
-            for (place, group) in places.iter_mut().zip(groups) {
-                place.copy_from_slice(&group.to_le_bytes()[..GROUP]);
-            }
+        place::<GROUP>(&groups, width, panels.chunks_exact_mut(panel_bytes), k * width * GROUP);
+    }
+}
+
+/// Puts a row's integers into groups, this many bits from their lowest, and adds them to `sums`.
+#[inline(never)]
+fn round(row: &[f32], inverses: &[f32], bits: usize, groups: &mut [u32], sums: &mut [i32]) {
+    // Along the columns, which compilers do in registers.
+    for (((group, sum), x), inverse) in groups.iter_mut().zip(sums).zip(row).zip(inverses) {
+        // The lowest bits of such a sum are the integer, which is none where the scale is NaN.
+        let weight = (x * inverse + ROUND).to_bits() as u8;
+        *sum += i32::from(weight.cast_signed());
+        *group |= u32::from(weight) << bits;
+    }
+}
+
+/// Puts `width` groups into each of the panels, at the byte `at`.
+#[inline(never)]
+fn place<const GROUP: usize>(
+    groups: &[u32],
+    width: usize,
+    panels: ChunksExactMut<'_, u8>,
+    at: usize,
+) {
+    for (panel, groups) in panels.zip(groups.chunks_exact(width)) {
+        let places = panel[at..][..width * GROUP].as_chunks_mut::<GROUP>().0;
+        for (place, group) in places.iter_mut().zip(groups) {
+            place.copy_from_slice(&group.to_le_bytes()[..GROUP]);
         }
     }
 }

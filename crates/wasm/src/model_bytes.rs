@@ -26,6 +26,15 @@ impl ModelBytes {
     }
 }
 
+/// A copy of a tokenizer's file, with the sha256 that the platform computed, or computed here.
+pub(crate) fn tokenizer(bytes: &JsValue, sha256: Option<String>) -> Result<HashedBytes<'static>> {
+    let bytes = memory::bytes("tokenizer", bytes)?;
+    Ok(match sha256 {
+        Some(sha256) => HashedBytes::with_sha256(bytes, sha256)?,
+        None => bytes.into(),
+    })
+}
+
 impl ModelBytes {
     /// The bytes, and whether their sha256 is not known yet.
     pub(crate) fn hashed(self) -> Result<(HashedBytes<'static>, bool)> {

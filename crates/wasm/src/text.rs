@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 use crate::convert::{self, JsEmbedding, JsTokens};
 use crate::error::Result;
 use crate::model_bytes::{self, ModelBytes};
-use crate::{memory, options};
+use crate::options;
 
 /// Turns texts into vectors.
 #[wasm_bindgen]
@@ -19,17 +19,18 @@ pub struct TextModel {
 
 #[wasm_bindgen]
 impl TextModel {
-    /// Loads a model: its facts in JSON, its ONNX file, its `tokenizer.json`, and `maxTokens` and
-    /// `dimensions` in JSON.
+    /// Loads a model: its facts in JSON, its ONNX file, its `tokenizer.json`, the sha256 of that if it is known, and
+    /// `maxTokens`, `dimensions` and `precision` in JSON.
     #[wasm_bindgen(constructor)]
     pub fn new(
         #[wasm_bindgen(js_name = specJson)] spec: &str,
         model: ModelBytes,
         #[wasm_bindgen(unchecked_param_type = "Uint8Array")] tokenizer: &JsValue,
+        #[wasm_bindgen(js_name = tokenizerSha256)] tokenizer_sha256: Option<String>,
         #[wasm_bindgen(js_name = optionsJson)] options: Option<String>,
     ) -> Result<Self> {
         let (spec, options) = (options::spec(spec)?, options::text(options.as_deref())?);
-        let tokenizer = memory::bytes("tokenizer", tokenizer)?;
+        let tokenizer = model_bytes::tokenizer(tokenizer, tokenizer_sha256)?;
         let (model, is_pending) = model.hashed()?;
         let inner = TextEmbedder::new(&spec, model, tokenizer, &options)?;
         Ok(TextModel { inner, is_pending })

@@ -163,7 +163,7 @@ impl Weight {
             None => {
                 ensure!(self.datum_type == f32::datum_type(), "{self:?} is not of f32");
                 for (to, stored) in places.zip(self.bytes().chunks_exact(4 * columns)) {
-                    to.iter_mut().zip(floats(stored)).for_each(|(to, x)| *to = x);
+                    isovec_kernels::read_floats(stored, to);
                 }
             }
             Some(scale) => {
@@ -188,7 +188,7 @@ impl Weight {
         match &self.scale {
             None => {
                 let bytes = &self.bytes()[4 * columns * row..][..4 * columns];
-                into.iter_mut().zip(floats(bytes)).for_each(|(to, x)| *to = x);
+                isovec_kernels::read_floats(bytes, into);
             }
             Some(scale) => {
                 let stored = &self.bytes()[columns * row..][..columns];

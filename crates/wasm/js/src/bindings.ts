@@ -97,12 +97,14 @@ export interface Bindings {
     specJson: string,
     model: RawModelBytes,
     tokenizer: Uint8Array,
+    tokenizerSha256: string | undefined,
     optionsJson: string,
   ) => RawTextModel;
   readonly ClipTextModel: new (
     specJson: string,
     model: RawModelBytes,
     tokenizer: Uint8Array,
+    tokenizerSha256: string | undefined,
     optionsJson: string,
   ) => RawClipTextModel;
   readonly ImageModel: new (

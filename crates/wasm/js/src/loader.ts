@@ -49,11 +49,11 @@ export interface LoadOptions {
 export interface ModelFiles {
   readonly model: Uint8Array<ArrayBuffer>;
   readonly modelSha256: string;
-  readonly tokenizer: Uint8Array<ArrayBuffer> | undefined;
+  readonly tokenizer: Verified | undefined;
 }
 
 /** A file whose sha256 is one that is accepted. */
-interface Verified {
+export interface Verified {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly sha256: string;
 }
@@ -77,7 +77,7 @@ export async function loadFiles(
   return {
     model: model.bytes,
     modelSha256: model.sha256,
-    tokenizer: found.get("tokenizer")?.bytes,
+    tokenizer: found.get("tokenizer"),
   };
 }
 

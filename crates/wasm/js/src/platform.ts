@@ -15,6 +15,8 @@ export type WasmSource =
 export interface Platform {
   /** The WebAssembly file that belongs to the package. */
   readonly wasm: () => WasmSource | Promise<WasmSource>;
+  /** Whether a module of this size may be started without waiting, which browsers refuse on a page's main thread. */
+  readonly startsAtOnce: boolean;
   /** Whether visitors wait for each download, and a model of a quarter of the size is preferred. */
   readonly smallDownloads: boolean;
   /** The model cache where the caller names none. */

@@ -1,7 +1,7 @@
 import type { Bindings, RawFileModel, RawModelBytes } from "./bindings.js";
 import { ownBytes } from "./bytes.js";
 import { cancelled, checkCancelled } from "./errors.js";
-import { sha256 } from "./hash.js";
+import { platformSha256, sha256 } from "./hash.js";
 import { Held } from "./held.js";
 import { type LoadOptions, loadFiles } from "./loader.js";
 import { type Maker, noMaker, Resource } from "./resource.js";
@@ -13,7 +13,13 @@ export interface Files {
   readonly model: Uint8Array | Held;
   /** The sha256 of `model`, unless it is held: then it is still computed. */
   readonly modelSha256?: string | undefined;
-  readonly tokenizer?: Uint8Array | undefined;
+  readonly tokenizer?: TokenizerFile | undefined;
+}
+
+/** A `tokenizer.json`, and its sha256 where the platform computed it. */
+export interface TokenizerFile {
+  readonly bytes: Uint8Array;
+  readonly sha256: string | undefined;
 }
 
 /** A model before it is made: its spec, its files, and a way to have them again. */
@@ -49,11 +55,14 @@ export async function given(
   files: { readonly model: Uint8Array; readonly tokenizer?: Uint8Array | undefined },
   keepBytes: boolean,
 ): Promise<ModelSource> {
-  // Copied before the first wait: what is loaded, and kept, is what was hashed.
+  // Copied before the first wait: what is loaded, and kept, is what was hashed. The small file is hashed first, since
+  // the platform may have one thread for both.
+  const json = kind === "image" ? undefined : ownBytes("tokenizer", files.tokenizer);
+  const jsonSha256 = json && platformSha256(json);
   const held = keepBytes ? undefined : Held.of(files.model);
   const bytes = held ?? ownBytes("model", files.model);
-  const tokenizer = kind === "image" ? undefined : ownBytes("tokenizer", files.tokenizer);
   const spec = await resolveSpec(model, kind);
+  const tokenizer = json && { bytes: json, sha256: await jsonSha256 };
   const modelSha256 = bytes instanceof Held ? undefined : await sha256(bytes);
   const copied = { model: bytes, tokenizer, modelSha256 };
   return { spec, variant: undefined, files: copied, again: keepBytes ? constant(copied) : undefined };
@@ -84,7 +93,7 @@ type Create<Raw> = (
   bindings: Bindings,
   specJson: string,
   model: RawModelBytes,
-  tokenizer: Uint8Array | undefined,
+  tokenizer: TokenizerFile | undefined,
 ) => Raw;
 
 // Functions of their own: a closure in `open` would keep its `files` alive as long as the model.

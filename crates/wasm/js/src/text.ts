@@ -4,7 +4,7 @@ import type { RawClipTextModel, RawTextModel } from "./bindings.js";
 import { IsovecError } from "./errors.js";
 import type { LoadOptions } from "./loader.js";
 import type { Resource } from "./resource.js";
-import { given, type ModelSource, named, open } from "./source.js";
+import { given, type ModelSource, named, open, type TokenizerFile } from "./source.js";
 import type { ModelSpec, Precision } from "./spec.js";
 
 /** The vector of one text. */
@@ -211,8 +211,10 @@ export class TextEmbedder extends TextModelBase<RawTextModel> {
     const settings = optionsJson(options);
     const resource = await open(
       source,
-      (bindings, spec, model, tokenizer) =>
-        new bindings.TextModel(spec, model, present(tokenizer), settings),
+      (bindings, spec, model, tokenizer) => {
+        const { bytes, sha256 } = present(tokenizer);
+        return new bindings.TextModel(spec, model, bytes, sha256, settings);
+      },
     );
     return new TextEmbedder(resource, source, await factsOf(resource));
   }
@@ -262,8 +264,10 @@ export class ClipTextEmbedder extends TextModelBase<RawClipTextModel> {
     const settings = optionsJson(options);
     const resource = await open(
       source,
-      (bindings, spec, model, tokenizer) =>
-        new bindings.ClipTextModel(spec, model, present(tokenizer), settings),
+      (bindings, spec, model, tokenizer) => {
+        const { bytes, sha256 } = present(tokenizer);
+        return new bindings.ClipTextModel(spec, model, bytes, sha256, settings);
+      },
     );
     return new ClipTextEmbedder(resource, source, await factsOf(resource));
   }
@@ -302,7 +306,7 @@ function optionsJson({ maxTokens, dimensions, precision }: TextOptions): string 
   return JSON.stringify({ maxTokens, dimensions, precision });
 }
 
-function present(tokenizer: Uint8Array | undefined): Uint8Array {
+function present(tokenizer: TokenizerFile | undefined): TokenizerFile {
   if (tokenizer !== undefined) return tokenizer;
   throw new IsovecError("invalid_config", "the variant has no tokenizer file");
 }

@@ -8,6 +8,7 @@ import { defaultFolder, folderCache } from "./cache.js";
 export function setNodePlatform(wasm: string | URL): void {
   setPlatform({
     wasm: () => readFile(wasm),
+    startsAtOnce: true,
     smallDownloads: false,
     cache: () => {
       const folder = defaultFolder();
