@@ -27,7 +27,7 @@ export async function measure({ iso, ort, read }, { model, rounds, loads, png })
   if (model.kind === "text") bytes.tokenizer = await read("tokenizer");
   const make = model.kind === "text" ? textCases : imageCases;
 
-  const again = newRow(`${model.title}, loaded again, to first vector`);
+  const again = newRow(`${model.title}, loaded again`);
   let sides;
   // The first two warm up: after them the loader's code is optimised too, and both have had memory once.
   for (let turn = 0; turn < loads + 2; turn++) {
