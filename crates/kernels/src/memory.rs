@@ -17,8 +17,10 @@ pub fn read_floats(stored: &[u8], to: &mut [f32]) {
         return;
     }
     let count = to.len().min(stored.len());
+    // As bytes, since those of a file lie anywhere.
+    let (from, to): (*const u8, *mut u8) = (stored.as_ptr().cast(), to.as_mut_ptr().cast());
     // SAFETY: both have so many of four bytes, and any four are a number.
-    unsafe { to.as_mut_ptr().copy_from_nonoverlapping(stored.as_ptr().cast(), count) }
+    unsafe { from.copy_to_nonoverlapping(to, count * size_of::<f32>()) }
 }
 
 /// Numbers from the start of a cache line on.
