@@ -4,10 +4,12 @@
 //! texts share the reading of weights, but never a padded batch: that keeps a vector independent of its neighbours,
 //! and it is faster per token (measured; see ARCHITECTURE.md).
 
+mod border;
 mod encoder;
 mod fold;
 mod fuse;
 mod inputs;
+mod layers;
 mod outputs;
 mod proto;
 mod restore;
@@ -20,9 +22,11 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::optim::Optimizer;
 
 use self::inputs::{Input, Role};
+use self::layers::Layer;
+use self::proto::Decoded;
 use self::split::Split;
 use self::weights::Wired;
-use isovec_kernels::{Alone, Team};
+use isovec_kernels::{Alone, Isa, Team};
 
 use crate::{
     Error, ErrorKind, Execution, HashedBytes, Kernels, Pooling, Precision, Result, guard, limits,
@@ -237,8 +241,64 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
     let budget = onnx.bytes().len() + (8 << 20);
     // What is rounded anew must not be rounded twice.
     let undo_dynamic = precision != Precision::Fp32;
-    let (proto, weights) = proto::decode(onnx.into_bytes(), undo_dynamic)?;
-    let parsed = tract_onnx::onnx()
+    let whole = proto::decode(onnx.into_bytes(), undo_dynamic)?;
+    let shortened = isa.and_then(|_| layers::shorten(&whole));
+    // Whatever hinders it is told of the whole graph.
+    let shortened =
+        shortened.and_then(|(one, others)| reduce(one, &others, expected, isa, budget).ok());
+    let reduced = match shortened {
+        Some(reduced) => {
+            drop(whole);
+            reduced
+        }
+        None => reduce(whole, &[], expected, isa, budget)?,
+    };
+    let Reduced { mut typed, inputs, output, fused_blocks } = reduced;
+    let mut execution = Execution { fused_blocks, kernels: Kernels::Tract, precision };
+    if let Some(isa) = isa {
+        if fused_blocks == 0 && precision != Precision::Fp32 {
+            return Err(Error::new(
+                ErrorKind::InvalidConfig,
+                format!(
+                    "precision: {precision} is for models whose encoder is recognised, and this one's is not"
+                ),
+            ));
+        }
+        execution.kernels = isa.into();
+        stored::take_out(&mut typed).map_err(|e| invalid("the weights cannot be read", e))?;
+        fold::fold_weights(&mut typed).map_err(|e| invalid("the weights cannot be restored", e))?;
+    }
+    let planned = Split::of(&typed).and_then(|split| match split {
+        Some(split) => Ok(Graph::Split(split)),
+        None => Ok(Graph::Whole(typed.into_optimized()?.into_runnable()?)),
+    });
+    let graph = planned.map_err(|e| invalid("the ONNX graph cannot be planned", e))?;
+    Ok(Engine { graph, inputs, output, execution })
+}
+
+/// A graph whose blocks are replaced.
+struct Reduced {
+    typed: TypedModel,
+    inputs: Vec<Input>,
+    output: String,
+    fused_blocks: usize,
+}
+
+/// Has tract read a graph, and replaces its blocks, if there are loops for them. It is an error if `others` find no
+/// place in it.
+fn reduce(
+    decoded: Decoded,
+    others: &[Layer],
+    expected: &Expected<'_>,
+    isa: Option<Isa>,
+    budget: usize,
+) -> Result<Reduced> {
+    let (proto, weights) = decoded.split();
+    let mut onnx = tract_onnx::onnx();
+    if !others.is_empty() {
+        onnx.op_register.insert(layers::BORDER, border::parse);
+    }
+    let parsed = onnx
         // Exports carry symbolic names in their output shapes and value_info that clash with a
         // concrete batch ("Impossible to unify Sym(batch_size) with Val(1)").
         .with_ignore_output_shapes(true)
@@ -263,26 +323,15 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
     stored::put(&mut typed, stored).map_err(|e| invalid("the weights cannot be read", e))?;
     let (mut typed, output) = outputs::select(typed, expected)?;
     fold::fold_weights(&mut typed).map_err(|e| invalid("the weights cannot be restored", e))?;
-    let mut execution = Execution { fused_blocks: 0, kernels: Kernels::Tract, precision };
+    let mut fused_blocks = 0;
     if let Some(isa) = isa {
-        let fused_blocks = replace_blocks(&mut typed, &inputs, (isa, precision.into()), budget)?;
-        if fused_blocks == 0 && precision != Precision::Fp32 {
-            return Err(Error::new(
-                ErrorKind::InvalidConfig,
-                format!(
-                    "precision: {precision} is for models whose encoder is recognised, and this one's is not"
-                ),
-            ));
-        }
-        execution = Execution { fused_blocks, kernels: isa.into(), precision };
-        stored::take_out(&mut typed).map_err(|e| invalid("the weights cannot be read", e))?;
+        let packing = (isa, expected.precision.into());
+        fused_blocks = replace_blocks(&mut typed, &inputs, packing, budget, others)?;
     }
-    let planned = Split::of(&typed).and_then(|split| match split {
-        Some(split) => Ok(Graph::Split(split)),
-        None => Ok(Graph::Whole(typed.into_optimized()?.into_runnable()?)),
-    });
-    let graph = planned.map_err(|e| invalid("the ONNX graph cannot be planned", e))?;
-    Ok(Engine { graph, inputs, output, execution })
+    if border::is_in(&typed) {
+        return Err(Error::new(ErrorKind::InvalidModel, "a layer is not recognised"));
+    }
+    Ok(Reduced { typed, inputs, output, fused_blocks })
 }
 
 /// Simplifies a graph and replaces the blocks of an encoder in it; says how many those were.
@@ -291,6 +340,7 @@ fn replace_blocks(
     inputs: &[Input],
     packing: fuse::Packing,
     mut budget: usize,
+    others: &[Layer],
 ) -> Result<usize> {
     let mask = inputs.iter().position(|input| input.role == Role::AttentionMask);
     // Moving axes about takes most of the time, and most blocks are found without: so all other passes come first, and
@@ -299,9 +349,13 @@ fn replace_blocks(
     early.passes.retain(|pass| !format!("{pass:?}").starts_with("ChangeAxes"));
     let mut fused = 0;
     for passes in [early, all] {
+        // What is left is simplified when it is planned.
+        if fused > 0 && !fuse::has_attention(model) {
+            break;
+        }
         passes.optimize(model).map_err(|e| invalid("the ONNX graph cannot be simplified", e))?;
         let mask = mask.and_then(|i| model.input_outlets().ok()?.get(i).copied());
-        fused += fuse::fuse(model, mask, packing, &mut budget)
+        fused += fuse::fuse(model, mask, packing, &mut budget, others)
             .map_err(|e| invalid("the blocks of the encoder cannot be replaced", e))?;
     }
     Ok(fused)

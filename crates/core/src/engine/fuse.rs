@@ -1,6 +1,7 @@
 //! Replaces the blocks of an encoder in tract's graph by operators of our own.
 
 mod block;
+mod constant;
 mod labels;
 mod parts;
 
@@ -17,11 +18,14 @@ use tract_onnx::tract_core::ops::logic::Iff;
 use tract_onnx::tract_core::ops::nn::Softmax;
 
 use self::block::{Found, Room};
+use super::border;
 use super::encoder::EncoderBlock;
+use super::layers::Layer;
+use super::split::ancestors;
 use crate::{Error, ErrorKind, guard};
 
 /// Replaces what is recognised, in a decluttered graph, and says how many blocks that were. What is not
-/// recognised stays as it is.
+/// recognised stays as it is. Behind the block between two borders come those of the `others`.
 ///
 /// `attention_mask` is the input that is fed with ones, since no text is padded. `budget` is how many numbers packed
 /// weights may have still: a file that uses the same weights over and over must not become many times its size.
@@ -30,20 +34,26 @@ pub(super) fn fuse(
     attention_mask: Option<OutletId>,
     packing: Packing,
     budget: &mut usize,
+    others: &[Layer],
 ) -> TractResult<usize> {
     let masks = Masks { attention_mask, nothing_masked: HashMap::new() };
     let room = Room::default();
-    let mut search = Search { masks, refused: HashSet::new(), packing, budget, room };
+    let mut search = Search { masks, refused: HashSet::new(), packing, budget, room, others };
     let mut fused = 0;
     // One after the other: what a block takes is what the one before it gives, and so an operator of ours.
-    while let Some(patch) = search.next(model)? {
+    while let Some((patch, blocks)) = search.next(model)? {
         patch.apply(model)?;
-        fused += 1;
+        fused += blocks;
     }
     if fused > 0 {
         model.compact()?;
     }
     Ok(fused)
+}
+
+/// Whether there may be a block in a graph.
+pub(super) fn has_attention(model: &TypedModel) -> bool {
+    model.nodes().iter().any(|node| node.op_is::<Softmax>())
 }
 
 /// What weights are packed for.
@@ -56,10 +66,12 @@ struct Search<'a> {
     packing: Packing,
     budget: &'a mut usize,
     room: Room,
+    others: &'a [Layer],
 }
 
 impl Search<'_> {
-    fn next(&mut self, model: &TypedModel) -> TractResult<Option<TypedModelPatch>> {
+    /// A patch, and how many blocks it puts into the graph.
+    fn next(&mut self, model: &TypedModel) -> TractResult<Option<(TypedModelPatch, usize)>> {
         if *self.budget == 0 {
             return Ok(None);
         }
@@ -78,33 +90,52 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// The patch that puts an operator in the place of a block.
+    /// The patch that puts an operator in the place of a block, and those of other layers behind it.
     fn replace(
         &mut self,
         model: &TypedModel,
         found: &Found,
-    ) -> Option<TractResult<TypedModelPatch>> {
+    ) -> Option<TractResult<(TypedModelPatch, usize)>> {
         let mask = found.mask.filter(|mask| !self.masks.mask_nothing(model, *mask));
         // A token that may see none has no probabilities: such a model then takes them for zero, our loops for an
         // error. Without a mask only scores that are infinite have none.
         if mask.is_some() && found.without_nan {
             return None;
         }
-        let Search { packing, budget, room, .. } = self;
-        let block = found.with_weights(room, |weights| pack(weights, *packing, budget)).ok()??;
-        let block = Arc::new(block);
+        let mut blocks = vec![self.pack(found)?];
+        let mut ends = (found.tokens, found.output);
+        if let Some(outside) = border::around(model, found.tokens, found.output) {
+            // One that is made of the tokens would be another one for each layer.
+            let of_tokens =
+                |mask: OutletId| ancestors(model, mask.node, None).contains(&found.tokens.node);
+            if mask.is_some_and(of_tokens) {
+                return None;
+            }
+            for layer in self.others {
+                blocks.push(self.pack(&found.of_layer(layer))?);
+            }
+            ends = outside;
+        }
         let patch = || {
             let mut patch = TypedModelPatch::default();
-            let mut inputs = tvec!(patch.tap_model(model, found.tokens)?);
-            if let Some(mask) = mask {
-                inputs.push(patch.tap_model(model, mask)?);
+            let count = blocks.len();
+            let mut tokens = patch.tap_model(model, ends.0)?;
+            let mask = mask.map(|mask| patch.tap_model(model, mask)).transpose()?;
+            for (index, block) in blocks.into_iter().enumerate() {
+                let name = format!("{}.encoder_block.{index}", model.node(found.output.node).name);
+                let inputs: TVec<_> = [tokens].into_iter().chain(mask).collect();
+                tokens = patch.wire_node(name, EncoderBlock { block }, &inputs)?[0];
             }
-            let name = format!("{}.encoder_block", model.node(found.output.node).name);
-            let output = patch.wire_node(name, EncoderBlock { block }, &inputs)?;
-            patch.shunt_outside(model, found.output, output[0])?;
-            Ok(patch)
+            patch.shunt_outside(model, ends.1, tokens)?;
+            Ok((patch, count))
         };
         Some(patch())
+    }
+
+    fn pack(&mut self, found: &Found) -> Option<Arc<Block>> {
+        let Search { packing, budget, room, .. } = self;
+        let block = found.with_weights(room, |weights| pack(weights, *packing, budget)).ok()??;
+        Some(Arc::new(block))
     }
 }
 

@@ -11,7 +11,7 @@ use tract_onnx::pb::{
 };
 
 use super::restore::restore;
-use super::weights::Weight;
+use super::weights::{Weight, only_summed};
 use crate::{Error, ErrorKind, Result};
 
 /// Operators of tract that models of texts and images do not have. Refused everywhere, since the code
@@ -93,12 +93,28 @@ impl Initializer {
     }
 }
 
+/// What is in a file.
+pub(super) struct Decoded {
+    pub(super) opset_import: Vec<OperatorSetIdProto>,
+    pub(super) graph: GraphProto,
+    /// Long weights, which are not in the graph.
+    pub(super) weights: Vec<Weight>,
+}
+
+impl Decoded {
+    /// As the type that tract reads, and the weights.
+    pub(super) fn split(self) -> (ModelProto, Vec<Weight>) {
+        let Decoded { opset_import, graph, weights } = self;
+        (ModelProto { opset_import, graph: Some(graph), ..ModelProto::default() }, weights)
+    }
+}
+
 /// Decodes the protobuf and checks every tensor in it. Long weights are apart, and not in the graph; those of eight bits
 /// are [restored](restore), and with `products` what dynamic quantisation did.
 ///
 /// A tensor's data must be inside the file (R11: a path in a model would name a file of the host),
 /// and be as long as its dimensions say, so that memory is bounded by the file's own length.
-pub(super) fn decode(onnx: Vec<u8>, products: bool) -> Result<(ModelProto, Vec<Weight>)> {
+pub(super) fn decode(onnx: Vec<u8>, products: bool) -> Result<Decoded> {
     let length = onnx.len();
     let file = Bytes::from(onnx);
     let model = Model::decode(file.clone())
@@ -107,6 +123,7 @@ pub(super) fn decode(onnx: Vec<u8>, products: bool) -> Result<(ModelProto, Vec<W
         return Err(invalid(format!("not an ONNX model ({length} bytes): no graph")));
     };
     let outputs: HashSet<&str> = graph.output.iter().map(|output| &*output.name).collect();
+    let only_summed = only_summed(&graph.node);
     let mut weights = Vec::new();
     let mut initializer = Vec::with_capacity(graph.initializer.len());
     for tensor in graph.initializer {
@@ -114,7 +131,9 @@ pub(super) fn decode(onnx: Vec<u8>, products: bool) -> Result<(ModelProto, Vec<W
         let shape = check_tensor(&tensor, raw_data.len())?;
         // An output is looked for in the graph itself.
         let is_output = outputs.contains(&*tensor.name);
-        match Weight::new(&tensor, shape, &raw_data, &file).filter(|_| !is_output) {
+        match Weight::new(&tensor, shape, &raw_data, &file, only_summed.contains(&*tensor.name))
+            .filter(|_| !is_output)
+        {
             Some(weight) => weights.push(weight),
             None => {
                 tensor.raw_data = raw_data.into();
@@ -135,8 +154,7 @@ pub(super) fn decode(onnx: Vec<u8>, products: bool) -> Result<(ModelProto, Vec<W
     graph.input.retain(|input| !names.contains(&*input.name));
     restore(&mut graph, &mut weights, products);
     check_outputs(&graph)?;
-    let (opset_import, graph) = (model.opset_import, Some(graph));
-    Ok((ModelProto { opset_import, graph, ..ModelProto::default() }, weights))
+    Ok(Decoded { opset_import: model.opset_import, graph, weights })
 }
 
 /// tract panics over an output that nothing produces.

@@ -118,7 +118,7 @@ fn depends_on_more(model: &TypedModel, value: OutletId, only: OutletId) -> bool 
 }
 
 /// A node, and those that it depends on, up to and without one of them.
-fn ancestors(model: &TypedModel, node: usize, without: Option<usize>) -> HashSet<usize> {
+pub(super) fn ancestors(model: &TypedModel, node: usize, without: Option<usize>) -> HashSet<usize> {
     let mut seen = HashSet::new();
     let mut pending = vec![node];
     while let Some(id) = pending.pop() {

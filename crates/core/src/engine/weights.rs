@@ -11,8 +11,8 @@ use std::ops::Range;
 use ndarray::{ArrayD, ArrayViewD, Axis};
 use prost::bytes::Bytes;
 use tract_onnx::model::ParseResult;
-use tract_onnx::pb::TensorProto;
 use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{NodeProto, TensorProto};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::tract_data::internal::*;
 use tract_onnx::tract_core::ops::konst::Const;
@@ -20,6 +20,9 @@ use tract_onnx::tract_core::ops::konst::Const;
 /// From so many bytes on a tensor of floats or bytes is kept out of the graph. Short ones say how graphs are built, so
 /// tract has them from the beginning.
 const LONG: usize = 4096;
+
+/// A row of so many floats that is only added or multiplied, as biases are, is kept out as well.
+const ROW: usize = 16;
 
 /// A tensor whose elements are in the file.
 #[derive(Clone)]
@@ -32,6 +35,8 @@ pub(super) struct Weight {
     place: Range<usize>,
     /// What its elements stand for, if those are of eight bits.
     scale: Option<Scale>,
+    /// Whether it is a row that is only added or multiplied.
+    is_row: bool,
 }
 
 /// What elements of eight bits stand for: `(element - zero_point) * factor`. Both can be broadcast to the weight.
@@ -58,12 +63,14 @@ impl PartialEq for Weight {
 impl Eq for Weight {}
 
 impl Weight {
-    /// The tensor of this shape that has these bytes of a file, if it is a long one.
+    /// The tensor of this shape that has these bytes of a file, if it is a long one, or a row that is only [summed or
+    /// scaled by](only_summed).
     pub(super) fn new(
         tensor: &TensorProto,
         shape: Vec<usize>,
         bytes: &Bytes,
         file: &Bytes,
+        only_summed: bool,
     ) -> Option<Self> {
         let datum_type = match DataType::try_from(tensor.data_type).ok()? {
             DataType::Float => f32::datum_type(),
@@ -72,7 +79,11 @@ impl Weight {
             DataType::Uint8 => u8::datum_type(),
             _ => return None,
         };
-        if bytes.len() < LONG {
+        let is_row = only_summed
+            && datum_type == f32::datum_type()
+            && matches!(*shape, [_])
+            && bytes.len() >= 4 * ROW;
+        if bytes.len() < LONG && !is_row {
             return None;
         }
         let name = tensor.name.clone();
@@ -82,7 +93,7 @@ impl Weight {
             Some(place) => (file.clone(), place),
             None => (bytes.clone(), 0..bytes.len()),
         };
-        Some(Weight { name, shape, datum_type, file, place, scale: None })
+        Some(Weight { name, shape, datum_type, file, place, scale: None, is_row })
     }
 
     /// The same elements, which stand for others, under this name.
@@ -104,7 +115,7 @@ impl Weight {
     pub(super) fn of_f32(name: &str, shape: &[usize], bytes: Vec<u8>) -> Self {
         let (name, shape, place) = (name.into(), shape.into(), 0..bytes.len());
         let datum_type = f32::datum_type();
-        Weight { name, shape, datum_type, file: bytes.into(), place, scale: None }
+        Weight { name, shape, datum_type, file: bytes.into(), place, scale: None, is_row: false }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -120,10 +131,18 @@ impl Weight {
         self.place.len()
     }
 
-    /// Whether it is a matrix of f32, which may stay in the file for now.
-    fn may_stay(&self) -> bool {
+    /// Whether it may stay in the file for now, so that tract knows nothing of it but its shape: a matrix of f32, or a row.
+    pub(super) fn is_opaque(&self) -> bool {
         let is_f32 = self.datum_type == f32::datum_type() || self.scale.is_some();
-        is_f32 && self.shape.len() == 2
+        is_f32 && (self.shape.len() == 2 || self.is_row)
+    }
+
+    /// Whether nothing tells it from another one but the elements and what those stand for.
+    pub(super) fn is_like(&self, other: &Weight) -> bool {
+        self.shape == other.shape
+            && self.datum_type == other.datum_type
+            && self.scale.is_some() == other.scale.is_some()
+            && self.is_row == other.is_row
     }
 
     /// Gives the rest of the file back, if nothing else is in use of it. A little that comes before may stay, since moving
@@ -204,26 +223,31 @@ impl Scale {
     fn rows(&self, shape: &[usize]) -> TractResult<ScaleRows<'_>> {
         let pair = self.factor.broadcast(shape).zip(self.zero_point.broadcast(shape));
         let (factor, zero_point) = pair.context("a scale of another shape")?;
-        Ok(ScaleRows { all: [factor, zero_point], of: None, row: Default::default() })
+        let all = [factor, zero_point];
+        // Most have the same ones for each row.
+        let is_one_row = all.iter().all(|all| {
+            let (_, rows) = all.strides().split_last().unwrap_or((&0, &[]));
+            rows.iter().all(|stride| *stride == 0)
+        });
+        Ok(ScaleRows { all, is_one_row, row: Default::default() })
     }
 }
 
 struct ScaleRows<'a> {
     /// The factors and the zero points.
     all: [ArrayViewD<'a, f32>; 2],
-    /// Where those of the row begin that are in `row`.
-    of: Option<[*const f32; 2]>,
+    /// Whether those of all rows are the same.
+    is_one_row: bool,
+    /// Those of the row before.
     row: [Vec<f32>; 2],
 }
 
 impl ScaleRows<'_> {
     fn restore(&mut self, row: usize, stored: &[u8], signed: bool, to: &mut [f32]) {
-        let [factor, zero_point] = self.all.each_ref().map(|all| nth_row(all.view(), row));
-        // Most have the same ones for each row.
-        let of = [factor.as_ptr(), zero_point.as_ptr()];
-        if self.of != Some(of) {
-            self.of = Some(of);
-            self.row = [factor, zero_point].map(|row| row.iter().copied().collect());
+        if !self.is_one_row || self.row[0].is_empty() {
+            let of_row =
+                |all: &ArrayViewD<'_, f32>| nth_row(all.view(), row).iter().copied().collect();
+            self.row = self.all.each_ref().map(of_row);
         }
         let [factors, zero_points] = &self.row;
         isovec_kernels::restore(stored, signed, factors, zero_points, to);
@@ -249,6 +273,20 @@ pub(super) fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
     bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes))
 }
 
+/// The values that are only added, multiplied, or given to a layer normalisation: operators that work alike whether they
+/// know a value beforehand or not.
+pub(super) fn only_summed(nodes: &[NodeProto]) -> HashSet<&str> {
+    let mut all: HashSet<&str> = HashSet::new();
+    let mut otherwise: HashSet<&str> = HashSet::new();
+    for node in nodes {
+        let sums = matches!(&*node.op_type, "Add" | "Mul" | "LayerNormalization");
+        let values = if sums { &mut all } else { &mut otherwise };
+        values.extend(node.input.iter().map(String::as_str));
+    }
+    all.retain(|value| !otherwise.contains(value));
+    all
+}
+
 /// A graph with its weights in it.
 pub(super) struct Wired {
     pub(super) model: InferenceModel,
@@ -270,7 +308,7 @@ pub(super) fn wire(parsed: ParseResult, weights: Vec<Weight>, stay: bool) -> Tra
         let Some(outlet) = outlets_by_name.get(&weight.name).copied() else { continue };
         ensure!(missing.remove(&*weight.name), "two values are named {:?}", weight.name);
         wired.insert(outlet);
-        if stay && weight.may_stay() {
+        if stay && weight.is_opaque() {
             let fact = InferenceFact::dt_shape(f32::datum_type(), &*weight.shape);
             model.set_outlet_fact(outlet, fact)?;
             stored.push((outlet, weight));
@@ -296,7 +334,7 @@ mod tests {
         for (start, kept) in [(0, LONG), (LONG / 8, LONG / 8 + LONG), (LONG, LONG)] {
             let whole = Bytes::from(file.clone());
             let bytes = whole.slice(start..start + LONG);
-            let mut weight = Weight::new(&tensor, vec![LONG], &bytes, &whole).unwrap();
+            let mut weight = Weight::new(&tensor, vec![LONG], &bytes, &whole, false).unwrap();
             drop((bytes, whole));
             weight.leave_file();
             assert_eq!(weight.bytes(), &file[start..start + LONG]);
@@ -308,8 +346,9 @@ mod tests {
     fn bytes_of_another_file_are_taken_as_they_are() {
         let tensor = TensorProto { data_type: DataType::Int8 as i32, ..TensorProto::default() };
         let [bytes, file] = [vec![7; LONG], vec![0; 2 * LONG]].map(Bytes::from);
-        let weight = Weight::new(&tensor, vec![LONG], &bytes, &file).unwrap();
+        let weight = Weight::new(&tensor, vec![LONG], &bytes, &file, false).unwrap();
         assert_eq!(weight.bytes(), bytes);
-        assert!(Weight::new(&tensor, vec![LONG - 1], &bytes.slice(1..), &file).is_none());
+        let short = Weight::new(&tensor, vec![LONG - 1], &bytes.slice(1..), &file, false);
+        assert!(short.is_none());
     }
 }

@@ -14,6 +14,7 @@ use tract_onnx::tract_core::ops::nn::gelu_approximate::GeluApproximate;
 use tract_onnx::tract_core::ops::nn::gelu_exact::GeluExact;
 use tract_onnx::tract_core::ops::nn::{Sigmoid, Softmax, SoftmaxKind};
 
+use super::super::layers::Layer;
 use super::labels::{self, Label};
 use super::parts::{
     Linear, Norm, both_ways, is, linear_after, linear_before, norm_after, norm_before, only_taker,
@@ -25,6 +26,7 @@ use super::parts::{
 const MOST_STEPS: usize = 16;
 
 /// A block in the graph.
+#[derive(Clone)]
 pub(super) struct Found {
     /// What goes in: `[.., S, hidden]`.
     pub(super) tokens: OutletId,
@@ -52,6 +54,18 @@ pub(super) struct Found {
 pub(super) struct Room([Vec<f32>; 4]);
 
 impl Found {
+    /// The block that is in its place in another layer.
+    pub(super) fn of_layer(&self, layer: &Layer) -> Self {
+        let mut other = self.clone();
+        let Found { qkv, projection, up, down, norms, .. } = &mut other;
+        let products = qkv.iter_mut().chain([projection, up, down]);
+        let constants = products.flat_map(Linear::constants);
+        for constant in constants.chain(norms.iter_mut().flat_map(Norm::constants)) {
+            constant.become_that_of(layer);
+        }
+        other
+    }
+
     /// What `take` makes of the block's weights, which are read for it.
     pub(super) fn with_weights<T>(
         &self,
@@ -63,18 +77,24 @@ impl Found {
         side_by_side(&[&self.projection], output)?;
         side_by_side(&[&self.up], up)?;
         side_by_side(&[&self.down], down)?;
-        let qkv_bias: Vec<f32> = parts.iter().flat_map(|part| &part.bias).copied().collect();
+        let qkv_bias: Vec<Vec<f32>> =
+            parts.iter().map(|part| part.bias.values()).collect::<TractResult<_>>()?;
+        let qkv_bias = qkv_bias.concat();
+        let [output_bias, up_bias, down_bias] =
+            [self.projection.bias.values()?, self.up.bias.values()?, self.down.bias.values()?];
+        let [norm_1, norm_2] = self.norms.each_ref();
+        let [values_1, values_2] = [norm_1.values()?, norm_2.values()?];
         Ok(take(&BlockWeights {
             heads: self.heads,
             scale: self.scale,
             qkv: LinearWeights { weight: qkv, bias: &qkv_bias },
-            output: LinearWeights { weight: output, bias: &self.projection.bias },
-            up: LinearWeights { weight: up, bias: &self.up.bias },
+            output: LinearWeights { weight: output, bias: &output_bias },
+            up: LinearWeights { weight: up, bias: &up_bias },
             activation: self.activation,
-            down: LinearWeights { weight: down, bias: &self.down.bias },
+            down: LinearWeights { weight: down, bias: &down_bias },
             placement: self.placement,
-            norm_1: self.norms[0].weights(),
-            norm_2: self.norms[1].weights(),
+            norm_1: norm_1.weights(&values_1),
+            norm_2: norm_2.weights(&values_2),
         }))
     }
 }

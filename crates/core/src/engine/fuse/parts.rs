@@ -8,50 +8,23 @@ use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math::{Add, Mul, Sub};
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, RmsNorm};
 
-use super::super::stored::Stored;
 use super::super::weights::Weight;
+use super::constant::{Constant, Row};
 use super::labels::{self, Label};
 
-/// Operations on the axes of a weight in the file: tract leaves one or two. A hostile file may have any number.
-const MOST_AXIS_OPS: usize = 8;
-
 /// A product by weights and the sum with a bias.
+#[derive(Clone)]
 pub(super) struct Linear {
     weight: Matrix,
-    pub(super) bias: Vec<f32>,
+    pub(super) bias: Row,
 }
 
 /// The weights of a product.
+#[derive(Clone)]
 struct Matrix {
     constant: Constant,
     /// Its axes that are longer than one come in this order: inputs, which may be two axes, and outputs.
     order: Vec<usize>,
-}
-
-/// A constant of f32.
-enum Constant {
-    /// One that is in the file, and what is done with its axes, the last first.
-    Stored(Arc<Weight>, Vec<AxisOp>),
-    Tensor(Arc<Tensor>),
-}
-
-impl Constant {
-    /// The constant that `outlet` is.
-    fn of(model: &TypedModel, mut outlet: OutletId) -> Option<Self> {
-        let mut axes = Vec::new();
-        while let Some(op) = producer(model, outlet).op_as::<AxisOp>() {
-            if axes.len() == MOST_AXIS_OPS {
-                return None;
-            }
-            axes.push(op.clone());
-            outlet = *producer(model, outlet).inputs.first()?;
-        }
-        match producer(model, outlet).op_as::<Stored>() {
-            Some(Stored(weight)) => Some(Constant::Stored(Arc::clone(weight), axes)),
-            None if axes.is_empty() => constant(model, outlet).map(Constant::Tensor),
-            None => None,
-        }
-    }
 }
 
 impl Linear {
@@ -61,10 +34,7 @@ impl Linear {
 
     /// How many inputs it has, if its weights fit its bias.
     pub(super) fn inputs(&self) -> TractResult<usize> {
-        let weights: usize = match &self.weight.constant {
-            Constant::Tensor(tensor) => tensor.len(),
-            Constant::Stored(weight, _) => weight.shape().iter().product(),
-        };
+        let weights = self.weight.constant.len();
         let outputs = self.outputs();
         ensure!(
             outputs > 0 && weights.is_multiple_of(outputs),
@@ -102,32 +72,39 @@ impl Linear {
     /// The weights, `(inputs, outputs)` but for axes of one.
     fn tensor(&self) -> TractResult<Arc<Tensor>> {
         let Matrix { constant, order } = &self.weight;
-        let tensor = match constant {
-            Constant::Tensor(tensor) => Arc::clone(tensor),
-            Constant::Stored(weight, axes) => {
-                let mut tensor = weight.tensor()?;
-                axes.iter().rev().try_for_each(|op| op.change_tensor(&mut tensor, false))?;
-                tensor.into_arc_tensor()
-            }
-        };
+        let tensor = constant.tensor()?;
         if order.is_sorted() {
             return Ok(tensor);
         }
         Ok(Arc::unwrap_or_clone(tensor).permute_axes(order)?.into_arc_tensor())
     }
+
+    pub(super) fn constants(&mut self) -> [&mut Constant; 2] {
+        [&mut self.weight.constant, &mut self.bias.0]
+    }
 }
 
 /// A layer normalisation, and what it is of.
+#[derive(Clone)]
 pub(super) struct Norm {
     pub(super) of: OutletId,
-    gamma: Vec<f32>,
-    beta: Vec<f32>,
+    gamma: Row,
+    beta: Row,
     epsilon: f32,
 }
 
 impl Norm {
-    pub(super) fn weights(&self) -> NormWeights<'_> {
-        NormWeights { gamma: &self.gamma, beta: &self.beta, epsilon: self.epsilon }
+    /// Gamma and beta.
+    pub(super) fn values(&self) -> TractResult<[Vec<f32>; 2]> {
+        Ok([self.gamma.values()?, self.beta.values()?])
+    }
+
+    pub(super) fn weights<'a>(&self, [gamma, beta]: &'a [Vec<f32>; 2]) -> NormWeights<'a> {
+        NormWeights { gamma, beta, epsilon: self.epsilon }
+    }
+
+    pub(super) fn constants(&mut self) -> [&mut Constant; 2] {
+        [&mut self.gamma.0, &mut self.beta.0]
     }
 }
 
@@ -153,14 +130,6 @@ pub(super) fn scalar(model: &TypedModel, outlet: OutletId) -> Option<f32> {
         [x] => Some(*x),
         _ => None,
     }
-}
-
-/// A constant that is one row along the last axis.
-fn row(model: &TypedModel, outlet: OutletId) -> Option<Vec<f32>> {
-    let constant = constant(model, outlet)?;
-    let view = constant.try_as_plain_ram().ok()?;
-    let values = view.as_slice::<f32>().ok()?;
-    (constant.shape().last() == Some(&values.len())).then(|| values.to_vec())
 }
 
 /// The two inputs of a node, in both orders.
@@ -274,10 +243,10 @@ fn product_by_weights(
 }
 
 /// The sum with a bias behind a product: the value it is, and the bias.
-fn bias_after(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Vec<f32>)> {
+fn bias_after(model: &TypedModel, outlet: OutletId) -> Option<(OutletId, Row)> {
     let add = only_taker(model, outlet)?;
     let (_, bias) = both_ways(add).find(|(x, _)| is::<Add>(add) && *x == outlet)?;
-    Some((add.id.into(), row(model, bias)?))
+    Some((add.id.into(), Row::of(model, bias)?))
 }
 
 /// The product that `node` is, of `x`, whose axes are `axes`, and the sum with its bias. Also where its value is, which has
@@ -304,13 +273,13 @@ pub(super) fn linear_before(
     if !is::<Add>(add) {
         return None;
     }
-    let (product, bias) = both_ways(add).find(|(_, bias)| constant(model, *bias).is_some())?;
+    let (product, bias) = both_ways(add).find(|(_, bias)| Constant::of(model, *bias).is_some())?;
     let node = producer(model, product);
     let x = *node.inputs.iter().find(|input| Constant::of(model, **input).is_none())?;
     let axes = labels::of_tokens(model.outlet_fact(x).ok()?)?;
     let (weight, axes) = product_by_weights(model, node, x, &axes)?;
     let last = axes.last() == Some(&Label::Feature);
-    let bias = row(model, bias).filter(|_| last)?;
+    let bias = Row::of(model, bias).filter(|_| last)?;
     Some((Linear { weight, bias }, x, axes))
 }
 
@@ -343,8 +312,8 @@ pub(super) fn norm_before(model: &TypedModel, outlet: OutletId) -> Option<Norm> 
 fn with_row<'a, O: BinMiniOp>(
     model: &'a TypedModel,
     node: &TypedNode,
-) -> Option<(&'a TypedNode, Vec<f32>)> {
-    let (x, row) = both_ways(node).find_map(|(x, constant)| Some((x, row(model, constant)?)))?;
+) -> Option<(&'a TypedNode, Row)> {
+    let (x, row) = both_ways(node).find_map(|(x, row)| Some((x, Row::of(model, row)?)))?;
     is::<O>(node).then(|| (producer(model, x), row))
 }
 

@@ -1,7 +1,7 @@
 use prost::Message;
 use tract_onnx::pb::{AttributeProto, ModelProto, ValueInfoProto};
 
-use super::super::proto::decode;
+use super::super::proto::{Decoded, decode};
 use super::*;
 
 const SHAPE: [usize; 2] = [64, 80];
@@ -59,8 +59,8 @@ fn model(
 
 /// The names of the nodes that are left, and the weight.
 fn restored(model: Vec<u8>, products: bool) -> (Vec<String>, Weight) {
-    let (proto, weights) = decode(model, products).unwrap();
-    let nodes = proto.graph.unwrap().node.into_iter().map(|node| node.op_type).collect();
+    let Decoded { graph, weights, .. } = decode(model, products).unwrap();
+    let nodes = graph.node.into_iter().map(|node| node.op_type).collect();
     (nodes, weights.into_iter().find(|weight| weight.shape() == SHAPE).unwrap())
 }
 
