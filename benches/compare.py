@@ -187,7 +187,7 @@ def text_panel(worker: str, model: Path, rounds: int, precision: str, dynamic: P
         peak = (sides.ours.peak_rss() / 2**20, sides.theirs.peak_rss() / 2**20)
     if cores > 1:
         with Sides(worker, "text", model, cores, precision) as sides:
-            rows += [one_text(sides, rounds, tokens, f", {cores} threads") for tokens in TOKENS[2:]]
+            rows += [one_text(sides, rounds, tokens, f", {cores} threads") for tokens in TOKENS]
             *many, batch = mixed(sides, rounds, texts)
             rows.append(row(f"1,000 mixed texts, {cores} threads (its batches: {batch})", "ms", *many))
     rows.append(row("load", "ms", *load))

@@ -10,7 +10,7 @@
 mod pairs;
 
 use crate::isa::{Isa, Loops};
-use crate::linear::{Floats, pack};
+use crate::linear::{Columns, Floats, pack};
 use crate::math::Activation;
 use crate::memory::Aligned;
 use crate::product::Product;
@@ -104,11 +104,11 @@ impl Rounded {
         self.row_len().checked_mul(n.checked_next_multiple_of(rows)?)
     }
 
-    /// `activation(rows * weights + bias)`.
+    /// `activation(rows * weights + bias)`, of some columns.
     ///
     /// # Safety
     ///
-    /// `rows` has `n` rows of inputs, `to` has room for `n` rows of `outputs`, and `scratch` is as long as
+    /// `rows` has `n` rows of inputs, `to` has room for `n` rows, and `scratch` is as long as
     /// [`scratch`](Self::scratch) says. There are as many biases as fill the last panel.
     pub(crate) unsafe fn run(
         &self,
@@ -116,13 +116,15 @@ impl Rounded {
         rows: &[f32],
         bias: &[f32],
         activation: Option<Activation>,
-        (to, outputs): (&mut [f32], usize),
+        to: &Columns,
         scratch: &mut [f32],
     ) {
         let rows = &rows[..n * self.inputs];
-        let operands = Floats { bias: bias.as_ptr() };
-        let (c, c_stride) = (to.as_mut_ptr(), outputs);
+        let first = to.range.start;
+        let operands = Floats { bias: bias[first..].as_ptr() };
+        let (c, c_stride) = (to.place(), to.of);
         let steps = self.row_len();
+        let panels = &self.panels.as_slice()[first * steps..];
         match self.loops {
             Kind::Floats(loops) => {
                 // SAFETY: the table is only given out where it can run.
@@ -133,8 +135,8 @@ impl Rounded {
                     a_stride: steps,
                     rows: n,
                     steps,
-                    b: self.panels.as_slice().as_ptr(),
-                    n: outputs,
+                    b: panels.as_ptr(),
+                    n: to.range.len(),
                     activation,
                     c,
                     c_stride,
@@ -158,8 +160,8 @@ impl Rounded {
                     a_stride: steps,
                     rows: n,
                     steps,
-                    b: self.panels.as_slice().as_ptr().cast(),
-                    n: outputs,
+                    b: panels.as_ptr().cast(),
+                    n: to.range.len(),
                     activation,
                     c,
                     c_stride,
@@ -248,7 +250,14 @@ mod tests {
                 let mut got = vec![0.0; 3 * outputs];
                 // SAFETY: three rows, three times the outputs, and the bias and the scratch that are asked for.
                 unsafe {
-                    product.run(3, &rows, &bias, None, (&mut got, outputs), &mut scratch);
+                    product.run(
+                        3,
+                        &rows,
+                        &bias,
+                        None,
+                        &Columns::all(&mut got, outputs),
+                        &mut scratch,
+                    );
                 }
                 for (i, row) in rows.chunks_exact(inputs).enumerate() {
                     for j in 0..outputs {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::attention::Attention;
 use crate::isa::{Isa, Loops};
-use crate::linear::{self, Linear};
+use crate::linear::{self, Linear, Shared};
 use crate::math::Activation;
 use crate::memory::Aligned;
 use crate::team::{self, Team};
@@ -13,8 +13,11 @@ use crate::team::{self, Team};
 /// The numbers that a thread keeps from run to run: 64 MiB, enough for two thousand tokens.
 const MOST_KEPT: usize = 16 << 20;
 
-/// The fewest tokens that are worth a thread of their own: with less, reading the weights takes most of the time.
-const LEAST_SHARE: usize = 16;
+/// The fewest tokens for each thread that are worth to be shared out; of fewer, reading the weights takes most of the time,
+/// and it is those that are shared. Measured with two threads: of 64 tokens either takes as long in fp32, of 32 in the others,
+/// in which each thread rounds all rows.
+const LEAST_SHARE: usize = 32;
+const LEAST_SHARE_ROUNDED: usize = 16;
 
 /// Where a block normalises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -271,7 +274,7 @@ impl Block {
         let attention = self.attention.scratch(longest, longest, mask.is_some());
         self.with_scratch(n, attention, |Scratch { normed, sums, wide, inner }| {
             let qkv = &mut wide[..n * 3 * hidden];
-            self.project(tokens, normed, qkv, inner);
+            self.project(tokens, normed, qkv, &mut alone(n, inner));
             let mut first = 0;
             for n in lengths {
                 let qkv = &qkv[first * 3 * hidden..(first + n) * 3 * hidden];
@@ -279,36 +282,54 @@ impl Block {
                 self.attention.run(qkv, 0, mask, inner, to);
                 first += n;
             }
-            self.finish(tokens, Scratch { normed, sums, wide, inner }, output);
+            self.finish(
+                tokens,
+                [normed, sums, wide],
+                output,
+                &mut alone(tokens.len() / hidden, inner),
+            );
         });
     }
 
-    /// Runs one text or image as [`run`](Self::run) does, bit for bit, by the threads of a team: each takes some of the
-    /// tokens. A short text is not worth sharing.
+    /// Runs one text or image as [`run`](Self::run) does, bit for bit, by the threads of a team. Of a long one each
+    /// takes some of the tokens; of a short one, whose time is that of reading the weights, some of those.
     ///
     /// # Panics
     ///
     /// If a length is not as said.
     pub fn run_by(&self, team: &dyn Team, tokens: &[f32], output: &mut [f32]) {
+        let n = tokens.len() / self.hidden;
+        self.check(tokens, n, output);
+        let least = match self.precision {
+            Precision::Fp32 => LEAST_SHARE,
+            Precision::Bf16 | Precision::Int8 => LEAST_SHARE_ROUNDED,
+        };
+        let threads = team.size();
+        // Where there are more threads than panels, tokens may have more shares.
+        let by_weights = threads.min(self.output.panels());
+        let by_tokens = threads.min(n / LEAST_SHARE_ROUNDED);
+        if threads < 2 || n == 0 {
+            self.run(tokens, None, output);
+        } else if n / threads < least && by_weights >= by_tokens {
+            self.run_by_weights(team, by_weights, tokens, output);
+        } else {
+            self.run_by_tokens(team, by_tokens, tokens, output);
+        }
+    }
+
+    fn run_by_tokens(&self, team: &dyn Team, shares: usize, tokens: &[f32], output: &mut [f32]) {
         let hidden = self.hidden;
         let n = tokens.len() / hidden;
-        let parts = team.size().min(n / LEAST_SHARE);
-        if parts < 2 {
-            return self.run(tokens, None, output);
-        }
-        self.check(tokens, n, output);
-        let share_of = n.div_ceil(parts);
-        let of = |row: usize| share_of.checked_mul(row);
-        let (Some(share), Some(qkv_share)) = (of(hidden), of(3 * hidden)) else {
-            return self.run(tokens, None, output);
-        };
+        let share_of = n.div_ceil(shares);
+        let share = share_of * hidden;
         // Taken out of its cell: a thread that waits for the others may be given other work of this kind.
         let mut shared = SHARED.take();
-        let qkv = &mut shared.at_least(n * 3 * hidden)[..n * 3 * hidden];
-        let parts = tokens.chunks(share).zip(qkv.chunks_mut(qkv_share));
+        let [qkv] = parts(&mut shared, [self.room(n, 3 * hidden)]);
+        let parts = tokens.chunks(share).zip(qkv.chunks_mut(3 * share));
         team::share(team, parts, |(tokens, qkv)| {
-            self.with_scratch(tokens.len() / hidden, Some(0), |scratch| {
-                self.project(tokens, scratch.normed, qkv, scratch.inner);
+            let n = tokens.len() / hidden;
+            self.with_scratch(n, Some(0), |Scratch { normed, inner, .. }| {
+                self.project(tokens, normed, qkv, &mut alone(n, inner));
             });
         });
         let qkv = &*qkv;
@@ -318,9 +339,40 @@ impl Block {
             let attention = self.attention.scratch(n, queries, false);
             self.with_scratch(queries, attention, |Scratch { normed, sums, wide, inner }| {
                 self.attention.run(qkv, i * share_of, None, inner, normed);
-                self.finish(tokens, Scratch { normed, sums, wide, inner }, output);
+                self.finish(tokens, [normed, sums, wide], output, &mut alone(queries, inner));
             });
         });
+        shared.shrink_above(MOST_KEPT);
+        SHARED.set(shared);
+    }
+
+    fn run_by_weights(&self, team: &dyn Team, shares: usize, tokens: &[f32], output: &mut [f32]) {
+        let hidden = self.hidden;
+        let n = tokens.len() / hidden;
+        let mut shared = SHARED.take();
+        let sizes = [hidden, hidden, (3 * hidden).max(self.up.outputs())];
+        let [normed, sums, wide] = parts(&mut shared, sizes.map(|size| self.room(n, size)));
+        let mut product = |of: &Linear, rows: &[f32], activation, to: &mut [f32]| {
+            let to = Shared::of(to);
+            team::share(team, 0..shares, |part| {
+                self.with_scratch(n, Some(0), |Scratch { inner, .. }| {
+                    // SAFETY: each part is worked on once.
+                    unsafe { of.run_part(n, rows, activation, &to, inner, (part, shares)) }
+                });
+            });
+        };
+        let qkv = &mut wide[..n * 3 * hidden];
+        self.project(tokens, normed, qkv, &mut product);
+        let qkv = &*qkv;
+        let share_of = n.div_ceil(shares);
+        let parts = normed.chunks_mut(share_of * hidden).enumerate();
+        team::share(team, parts, |(i, normed)| {
+            let attention = self.attention.scratch(n, normed.len() / hidden, false);
+            self.with_scratch(0, attention, |Scratch { inner, .. }| {
+                self.attention.run(qkv, i * share_of, None, inner, normed);
+            });
+        });
+        self.finish(tokens, [normed, sums, wide], output, &mut product);
         shared.shrink_above(MOST_KEPT);
         SHARED.set(shared);
     }
@@ -331,8 +383,13 @@ impl Block {
     }
 
     /// Queries, keys and values of tokens.
-    fn project(&self, tokens: &[f32], normed: &mut [f32], qkv: &mut [f32], inner: &mut [f32]) {
-        let n = tokens.len() / self.hidden;
+    fn project(
+        &self,
+        tokens: &[f32],
+        normed: &mut [f32],
+        qkv: &mut [f32],
+        product: &mut impl FnMut(&Linear, &[f32], Option<Activation>, &mut [f32]),
+    ) {
         let attended = match self.placement {
             NormPlacement::Before => {
                 self.normalize(&self.norm_1, tokens, normed);
@@ -340,29 +397,42 @@ impl Block {
             }
             NormPlacement::After => tokens,
         };
-        self.qkv.run(n, attended, None, qkv, inner);
+        product(&self.qkv, attended, None, qkv);
     }
 
     /// What comes behind attention, whose result is in `normed`.
-    fn finish(&self, tokens: &[f32], scratch: Scratch<'_>, output: &mut [f32]) {
-        let Scratch { normed, sums, wide, inner } = scratch;
-        let n = tokens.len() / self.hidden;
+    fn finish(
+        &self,
+        tokens: &[f32],
+        [normed, sums, wide]: [&mut [f32]; 3],
+        output: &mut [f32],
+        product: &mut impl FnMut(&Linear, &[f32], Option<Activation>, &mut [f32]),
+    ) {
         let before = self.placement == NormPlacement::Before;
-        self.output.run(n, normed, None, sums, inner);
+        product(&self.output, normed, None, sums);
         self.add(tokens, sums);
 
         if before {
             self.normalize(&self.norm_2, sums, normed);
-            self.up.run(n, normed, Some(self.activation), wide, inner);
+            product(&self.up, normed, Some(self.activation), wide);
         } else {
             self.normalize_in_place(&self.norm_1, sums);
-            self.up.run(n, sums, Some(self.activation), wide, inner);
+            product(&self.up, sums, Some(self.activation), wide);
         }
-        self.down.run(n, wide, None, output, inner);
+        product(&self.down, wide, None, output);
         self.add(sums, output);
         if !before {
             self.normalize_in_place(&self.norm_2, output);
         }
+    }
+
+    /// How many numbers `n` tokens of so many are.
+    #[expect(clippy::panic, reason = "as below")]
+    fn room(&self, n: usize, each: usize) -> usize {
+        let Some(room) = n.checked_mul(each) else {
+            panic!("{n} tokens need more memory than there can be");
+        };
+        room
     }
 
     /// Room for `n` tokens, and for attention to take turns with products.
@@ -443,6 +513,14 @@ thread_local! {
     static SCRATCH: RefCell<Aligned> = RefCell::default();
     /// The queries, keys and values of a text that several threads work on.
     static SHARED: RefCell<Aligned> = RefCell::default();
+}
+
+/// Products of `n` rows by the thread that calls.
+fn alone(
+    n: usize,
+    scratch: &mut [f32],
+) -> impl FnMut(&Linear, &[f32], Option<Activation>, &mut [f32]) {
+    move |of, rows, activation, to| of.run(n, rows, activation, to, scratch)
 }
 
 /// Slices of so many numbers, each from the start of a cache line on.

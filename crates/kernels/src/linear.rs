@@ -1,5 +1,6 @@
 //! A product by weights that were packed once.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::Precision;
@@ -15,6 +16,8 @@ use crate::simd::Simd;
 pub(crate) struct Linear {
     inputs: usize,
     outputs: usize,
+    /// How many columns a panel has.
+    width: usize,
     weights: Weights,
     bias: Aligned,
 }
@@ -69,11 +72,16 @@ impl Linear {
         };
         let mut bias = Aligned::zeros(outputs.next_multiple_of(width));
         bias.as_mut_slice()[..outputs].copy_from_slice(weights.bias);
-        Ok(Linear { inputs, outputs, weights: packed, bias })
+        Ok(Linear { inputs, outputs, width, weights: packed, bias })
     }
 
     pub(crate) fn outputs(&self) -> usize {
         self.outputs
+    }
+
+    /// How many panels its weights are in.
+    pub(crate) fn panels(&self) -> usize {
+        self.outputs.div_ceil(self.width)
     }
 
     /// How many numbers' room it needs beside its input and output, for `n` rows; none where that is more than there
@@ -95,22 +103,49 @@ impl Linear {
         to: &mut [f32],
         scratch: &mut [f32],
     ) {
+        // SAFETY: no other part is worked on.
+        unsafe { self.run_part(n, rows, activation, &Shared::of(to), scratch, (0, 1)) }
+    }
+
+    /// As [`run`](Self::run), but only the part of this number, of so many, of the columns that come out: panels of
+    /// weights are shared out, and each number comes out the same.
+    ///
+    /// # Safety
+    ///
+    /// No part of `to` is worked on twice at a time.
+    pub(crate) unsafe fn run_part(
+        &self,
+        n: usize,
+        rows: &[f32],
+        activation: Option<Activation>,
+        to: &Shared<'_>,
+        scratch: &mut [f32],
+        (part, parts): (usize, usize),
+    ) {
         let fits = |len: usize, row: usize| n.checked_mul(row).is_some_and(|needed| needed <= len);
         let room = self.scratch(n).is_some_and(|needed| needed <= scratch.len());
-        assert!(fits(rows.len(), self.inputs) && fits(to.len(), self.outputs) && room, "{n} rows");
+        assert!(fits(rows.len(), self.inputs) && fits(to.len, self.outputs) && room, "{n} rows");
+        assert!(part < parts, "part {part} of {parts}");
+        let column = |part: usize| (self.panels() * part / parts * self.width).min(self.outputs);
+        let columns =
+            Columns { to: to.first, of: self.outputs, range: column(part)..column(part + 1) };
+        if columns.range.is_empty() {
+            return;
+        }
         let bias = self.bias.as_slice();
         match &self.weights {
             Weights::Fp32 { loops, panels } => {
+                let first = columns.range.start;
                 let product = Product {
-                    operands: Floats { bias: bias.as_ptr() },
+                    operands: Floats { bias: bias[first..].as_ptr() },
                     a: rows.as_ptr(),
                     a_stride: self.inputs,
                     rows: n,
                     steps: self.inputs,
-                    b: panels.as_slice().as_ptr(),
-                    n: self.outputs,
+                    b: panels.as_slice()[first * self.inputs..].as_ptr(),
+                    n: columns.range.len(),
                     activation,
-                    c: to.as_mut_ptr(),
+                    c: columns.place(),
                     c_stride: self.outputs,
                 };
                 // SAFETY: `n` rows are in both, and the panels were made for so many inputs and outputs.
@@ -118,13 +153,50 @@ impl Linear {
             }
             Weights::Bf16(weights) => {
                 // SAFETY: as above.
-                unsafe { weights.run(n, rows, bias, activation, (to, self.outputs), scratch) }
+                unsafe { weights.run(n, rows, bias, activation, &columns, scratch) }
             }
             Weights::Int8(weights) => {
                 // SAFETY: as above.
-                unsafe { weights.run(n, rows, bias, activation, (to, self.outputs), scratch) }
+                unsafe { weights.run(n, rows, bias, activation, &columns, scratch) }
             }
         }
+    }
+}
+
+/// A matrix of which several threads write a part of the columns each.
+pub(crate) struct Shared<'a> {
+    first: *mut f32,
+    len: usize,
+    of: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: nothing is done with it but by `run_part`, whose callers promise that no number is written by two.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    pub(crate) fn of(matrix: &'a mut [f32]) -> Self {
+        Shared { first: matrix.as_mut_ptr(), len: matrix.len(), of: PhantomData }
+    }
+}
+
+/// The columns that a product gives, of a matrix that has more; with the first of them begins a panel.
+pub(crate) struct Columns {
+    to: *mut f32,
+    /// How many the matrix has.
+    pub(crate) of: usize,
+    pub(crate) range: Range<usize>,
+}
+
+impl Columns {
+    /// All of a matrix of so many.
+    #[cfg(test)]
+    pub(crate) fn all(matrix: &mut [f32], of: usize) -> Self {
+        Columns { to: matrix.as_mut_ptr(), of, range: 0..of }
+    }
+
+    /// Where the first of them is.
+    pub(crate) fn place(&self) -> *mut f32 {
+        self.to.wrapping_add(self.range.start)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::slice::ChunksExactMut;
 
 use crate::isa::IntLoops;
+use crate::linear::Columns;
 use crate::math::{Activation, ROUND};
 use crate::memory::Aligned;
 use crate::product::{Operands, Product};
@@ -87,11 +88,11 @@ impl Quantized {
         steps(self.loops, self.inputs)
     }
 
-    /// `activation(rows * weights + bias)`.
+    /// `activation(rows * weights + bias)`, of some columns.
     ///
     /// # Safety
     ///
-    /// `rows` has `n` rows of inputs, `to` has room for `n` rows of `outputs`, and `scratch` is as long as
+    /// `rows` has `n` rows of inputs, `to` has room for `n` rows, and `scratch` is as long as
     /// [`scratch`](Self::scratch) says. There are as many biases as fill the last panel.
     pub(crate) unsafe fn run(
         &self,
@@ -99,9 +100,10 @@ impl Quantized {
         rows: &[f32],
         bias: &[f32],
         activation: Option<Activation>,
-        (to, outputs): (&mut [f32], usize),
+        to: &Columns,
         scratch: &mut [f32],
     ) {
+        let (first, column_bytes) = (to.range.start, self.steps() * self.loops.group);
         let integers: *mut u8 = scratch.as_mut_ptr().cast();
         let (row_bytes, rows_of_tiles) = (self.row_bytes(), n.next_multiple_of(self.loops.rows));
         // SAFETY: the room for integers comes first, in whole registers; scales are aligned as numbers are.
@@ -115,19 +117,19 @@ impl Quantized {
             let product = Product {
                 operands: Bytes {
                     rows: scales,
-                    scales: self.scales.as_slice().as_ptr(),
-                    sums: self.sums.as_slice().as_ptr().cast(),
-                    bias: bias.as_ptr(),
+                    scales: self.scales.as_slice()[first..].as_ptr(),
+                    sums: self.sums.as_slice()[first..].as_ptr().cast(),
+                    bias: bias[first..].as_ptr(),
                 },
                 a: integers.cast(),
                 a_stride: row_bytes / size_of::<Group>(),
                 rows: n,
                 steps: self.steps(),
-                b: self.panels.as_slice().as_ptr().cast(),
-                n: outputs,
+                b: self.panels.as_slice().as_ptr().byte_add(first * column_bytes).cast(),
+                n: to.range.len(),
                 activation,
-                c: to.as_mut_ptr(),
-                c_stride: outputs,
+                c: to.place(),
+                c_stride: to.of,
             };
             (self.loops.product)(&product);
         }
@@ -410,7 +412,7 @@ mod tests {
                         &rows.concat(),
                         &bias,
                         None,
-                        (&mut got, outputs),
+                        &Columns::all(&mut got, outputs),
                         scratch.as_mut_slice(),
                     );
                 }

@@ -79,10 +79,13 @@ impl Pool {
         done.into_iter().map(|(_, output)| output).collect()
     }
 
-    /// `work` on one long text or image, with the threads that may share it.
+    /// `work` on one text or image, with the threads that may share it.
     pub(crate) fn together<T: Send>(&self, work: impl FnOnce(&dyn Team) -> T + Send) -> T {
-        let sharing = self.own.as_ref().map_or(&SHARING, |own| &own.sharing);
-        sharing.together(self.threads(), work)
+        self.sharing().together(self.threads(), work)
+    }
+
+    fn sharing(&self) -> &Sharing {
+        self.own.as_ref().map_or(&SHARING, |own| &own.sharing)
     }
 
     fn threads(&self) -> usize {
@@ -100,6 +103,7 @@ impl Pool {
         size: impl Fn(&I) -> usize,
         work: impl Fn(&I) -> O + Sync,
     ) -> Vec<O> {
+        let _caller = self.sharing().begin();
         if items.len() < 2 {
             return items.iter().map(work).collect();
         }

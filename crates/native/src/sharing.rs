@@ -1,7 +1,7 @@
-//! One long text or image, shared out among threads.
+//! One text or image, shared out among threads.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use isovec_core::{Alone, Team};
 use rayon::prelude::*;
@@ -9,17 +9,23 @@ use rayon::prelude::*;
 /// Threads that share one input at a time and do nothing else, started when they are needed first.
 ///
 /// Not those of batches: whoever waits for a thread of rayon's may have to wait for all that it was given before, and is
-/// given other work meanwhile. For the same reason a second caller, and one that is itself a thread of rayon's, works
-/// alone, as before there were several.
+/// given other work meanwhile. For the same reason a caller that is itself a thread of rayon's works alone. So does one
+/// that is not the only caller: threads that wait for each other do not gain where processors are busy.
 #[derive(Debug, Default)]
 pub(crate) struct Sharing {
     threads: OnceLock<Option<rayon::ThreadPool>>,
-    is_taken: AtomicBool,
+    callers: AtomicUsize,
 }
 
 impl Sharing {
     pub(crate) const fn new() -> Self {
-        Sharing { threads: OnceLock::new(), is_taken: AtomicBool::new(false) }
+        Sharing { threads: OnceLock::new(), callers: AtomicUsize::new(0) }
+    }
+
+    /// One more caller, until it is dropped.
+    pub(crate) fn begin(&self) -> Caller<'_> {
+        let is_only = self.callers.fetch_add(1, Ordering::Relaxed) == 0;
+        Caller { all: &self.callers, is_only }
     }
 
     /// `work` on one input, with whoever may share it.
@@ -28,10 +34,10 @@ impl Sharing {
         threads: usize,
         work: impl FnOnce(&dyn Team) -> T + Send,
     ) -> T {
-        if threads < 2 || rayon::current_thread_index().is_some() {
+        let caller = self.begin();
+        if threads < 2 || !caller.is_only || rayon::current_thread_index().is_some() {
             return work(&Alone);
         }
-        let Some(_taken) = Taken::of(&self.is_taken) else { return work(&Alone) };
         match self.threads.get_or_init(|| start(threads)) {
             // Inside of the pool from the start: its threads meet sooner than they are woken from outside.
             Some(pool) => pool.install(|| work(&Threads)),
@@ -46,17 +52,16 @@ fn start(threads: usize) -> Option<rayon::ThreadPool> {
     builder.thread_name(|index| format!("isovec-share-{index}")).build().ok()
 }
 
-struct Taken<'a>(&'a AtomicBool);
-
-impl<'a> Taken<'a> {
-    fn of(flag: &'a AtomicBool) -> Option<Self> {
-        (!flag.swap(true, Ordering::Acquire)).then_some(Taken(flag))
-    }
+/// Somebody who works on inputs, of one model or another.
+pub(crate) struct Caller<'a> {
+    all: &'a AtomicUsize,
+    /// Whether nobody else did when it began.
+    is_only: bool,
 }
 
-impl Drop for Taken<'_> {
+impl Drop for Caller<'_> {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.all.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -101,9 +106,13 @@ mod tests {
             });
             has_begun.recv().unwrap();
             assert_eq!(sharing.together(3, size), 1, "a second one");
+            assert_eq!(sharing.together(3, size), 1, "a third one");
             end.send(()).unwrap();
         });
         assert_eq!(sharing.together(3, size), 3);
+        let batch = sharing.begin();
+        assert_eq!(sharing.together(3, size), 1, "beside a batch");
+        drop(batch);
         // One that panics leaves them to others.
         let panics = || sharing.together(3, |_| panic!("in a test"));
         assert!(std::panic::catch_unwind(AssertUnwindSafe(panics)).is_err());

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use isovec_core::{
-    Alone, Embedding, Execution, Fingerprint, HashedBytes, IndexedBy, Kernels, ModelKind,
-    ModelSpec, Precision, Result, TextOptions, Tokens,
+    Embedding, Execution, Fingerprint, HashedBytes, IndexedBy, Kernels, ModelKind, ModelSpec,
+    Precision, Result, TextOptions, Tokens,
 };
 use ndarray::Array2;
 
@@ -14,9 +14,6 @@ use crate::pool::Pool;
 
 /// The bytes of texts that a thread takes at once: English has some four to a token.
 const GROUP_BYTES: usize = 4 * isovec_core::TextEmbedder::TOKENS_TOGETHER;
-
-/// The bytes of a text from which on it may be worth sharing: some tokens for each of two threads.
-const LONG_TEXT: usize = 128;
 
 /// Turns texts into vectors, on as many threads as the machine has.
 ///
@@ -73,8 +70,8 @@ impl TextEmbedder {
         EmbedderBuilder::new(model.into())
     }
 
-    /// The vector of one text: a short one on the calling thread, a long one shared by as many threads as a batch has,
-    /// unless they work for another caller, or the caller is a thread of a rayon pool.
+    /// The vector of one text, shared by as many threads as a batch has, unless there is another caller at work, or the
+    /// caller is a thread of a rayon pool.
     ///
     /// # Errors
     ///
@@ -93,9 +90,6 @@ impl TextEmbedder {
     }
 
     fn embed_with(&self, prompt: Option<&str>, text: &str) -> Result<Embedding> {
-        if text.len() < LONG_TEXT {
-            return self.core.embed_by(&Alone, prompt, text);
-        }
         self.pool.together(|team| self.core.embed_by(team, prompt, text))
     }
 

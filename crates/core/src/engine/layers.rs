@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 use tract_onnx::prelude::*;
 
 use super::proto::Decoded;
@@ -53,15 +53,8 @@ pub(super) fn shorten(whole: &Decoded) -> Option<(Decoded, Vec<Layer>)> {
         .collect();
     let initializer = graph.initializer.iter().filter(|tensor| used.contains(&*tensor.name));
     let weights = weights.iter().filter(|weight| used.contains(weight.name())).cloned().collect();
-    let others = layers
-        .into_iter()
-        .map(|layer| {
-            layer
-                .into_iter()
-                .map(|(name, weight)| (name.into(), Arc::new(weight.clone())))
-                .collect()
-        })
-        .collect();
+    let owned = |(name, weight): (&str, &Weight)| (name.into(), Arc::new(weight.clone()));
+    let others = layers.into_iter().map(|layer| layer.into_iter().map(owned).collect()).collect();
     let graph = GraphProto {
         initializer: initializer.cloned().collect(),
         input: graph.input.clone(),
@@ -105,13 +98,16 @@ struct Search<'a> {
 impl<'a> Search<'a> {
     /// Nothing, if the graph has graphs inside, which may take any value, or a name for two.
     fn of(graph: &'a GraphProto, weights: &'a [Weight]) -> Option<Self> {
+        let stored = weights.len() + graph.initializer.len();
         let weights: HashMap<_, _> = weights.iter().map(|weight| (weight.name(), weight)).collect();
         let constants: HashMap<_, _> = graph.initializer.iter().map(|t| (&*t.name, t)).collect();
+        if weights.len() + constants.len() < stored {
+            return None;
+        }
         let inputs: HashSet<&str> = graph.input.iter().map(|input| &*input.name).collect();
         let mut producers = HashMap::new();
         for (index, node) in graph.node.iter().enumerate() {
-            let inner =
-                |of: &tract_onnx::pb::AttributeProto| of.g.is_some() || !of.graphs.is_empty();
+            let inner = |of: &AttributeProto| of.g.is_some() || !of.graphs.is_empty();
             if node.op_type == BORDER || node.attribute.iter().any(inner) {
                 return None;
             }
