@@ -225,7 +225,8 @@ fn a_layer_that_differs_is_read_by_itself() {
 
 #[test]
 fn layers_that_are_not_quite_alike() {
-    let cases: [(&str, fn(&mut Model)); 8] = [
+    type Change = fn(&mut Model);
+    let cases: [(&str, Change); 8] = [
         ("a value inside a layer is an output", |m| m.output("l2.gelu")),
         ("what a layer gives is an output", |m| m.output("l2.out")),
         ("a value inside of a layer is taken behind the row", |m| {
