@@ -204,7 +204,7 @@ impl TextEmbedder {
     }
 
     /// The vector of `text`, with a named prompt of the model before it or else the default one, if there is one; by
-    /// the threads of `team`. Those share a long text, if the engine runs its blocks [as one](Execution::fused_blocks):
+    /// the threads of `team`. Those share it, if the engine runs its blocks [as one](Execution::fused_blocks):
     /// the vector is that of one thread, bit for bit.
     ///
     /// # Errors

@@ -74,8 +74,8 @@ impl ImageEmbedder {
         ImageEmbedder { core: Arc::new(core), pool }
     }
 
-    /// The vector of an image file's bytes, shared by as many threads as a batch has, unless they work for another caller,
-    /// or the caller is a thread of a rayon pool.
+    /// The vector of an image file's bytes, shared by as many threads as a batch has, unless there is another caller at
+    /// work, or the caller is a thread of a rayon pool.
     ///
     /// # Errors
     ///
