@@ -1,123 +1,23 @@
 //! One block of a transformer's encoder.
 
+mod shared;
+mod weights;
+
 use std::cell::RefCell;
 use std::fmt;
 
 use crate::attention::Attention;
 use crate::isa::{Isa, Loops};
-use crate::linear::{self, Linear, Shared};
+use crate::linear::Linear;
 use crate::math::Activation;
 use crate::memory::Aligned;
-use crate::team::{self, Team};
+
+pub use self::weights::{
+    BlockError, BlockWeights, LinearWeights, NormPlacement, NormWeights, Precision,
+};
 
 /// The numbers that a thread keeps from run to run: 64 MiB, enough for two thousand tokens.
 const MOST_KEPT: usize = 16 << 20;
-
-/// The fewest tokens for each thread that are worth to be shared out; of fewer, reading the weights takes most of the time,
-/// and it is those that are shared. Measured with two threads: of 64 tokens either takes as long in fp32, of 32 in the others,
-/// in which each thread rounds all rows.
-const LEAST_SHARE: usize = 32;
-const LEAST_SHARE_ROUNDED: usize = 16;
-
-/// Where a block normalises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NormPlacement {
-    /// Before attention and before the two products, as ViT and CLIP do.
-    Before,
-    /// After each sum with what went in, as BERT does.
-    After,
-}
-
-/// A product by weights and a sum with a bias.
-#[derive(Clone, Copy, Debug)]
-pub struct LinearWeights<'a> {
-    /// `(inputs, outputs)`, an input's numbers one after the other.
-    pub weight: &'a [f32],
-    /// One number for each output.
-    pub bias: &'a [f32],
-}
-
-/// Layer normalisation's scale, shift and epsilon.
-#[derive(Clone, Copy, Debug)]
-pub struct NormWeights<'a> {
-    /// The scale: one number for each feature.
-    pub gamma: &'a [f32],
-    /// The shift: one number for each feature.
-    pub beta: &'a [f32],
-    /// What is added to the variance.
-    pub epsilon: f32,
-}
-
-/// What the products by weights of a block are computed in. All else is in `f32`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Precision {
-    /// `f32`.
-    #[default]
-    Fp32,
-    /// Numbers of 16 bits, of which eight are an `f32`'s exponent; sums in `f32`. With AVX-512 BF16 twice as many are
-    /// multiplied at once, with AMX more; elsewhere it takes the time of `f32`.
-    Bf16,
-    /// Integers of eight bits, with a scale for each output of a product and a range for each token; sums in
-    /// 32 bits. A token's range is its own, so what a text gives does not depend on its neighbours.
-    Int8,
-}
-
-/// What a block is made of. `hidden` is the length of a token's vector, and so that of `norm_1.gamma`.
-#[derive(Clone, Copy, Debug)]
-pub struct BlockWeights<'a> {
-    /// Of attention; has to divide `hidden`.
-    pub heads: usize,
-    /// What scores are multiplied by before softmax, usually 1 / sqrt(hidden / heads).
-    pub scale: f32,
-    /// Queries, keys and values side by side: `(hidden, 3 * hidden)`.
-    pub qkv: LinearWeights<'a>,
-    /// Of attention: `(hidden, hidden)`.
-    pub output: LinearWeights<'a>,
-    /// The first of the two products, `(hidden, intermediate)`, before the activation.
-    pub up: LinearWeights<'a>,
-    /// What is between the two.
-    pub activation: Activation,
-    /// The second, `(intermediate, hidden)`.
-    pub down: LinearWeights<'a>,
-    /// Where the two normalisations are.
-    pub placement: NormPlacement,
-    /// That of attention.
-    pub norm_1: NormWeights<'a>,
-    /// That of the two products.
-    pub norm_2: NormWeights<'a>,
-}
-
-impl BlockWeights<'_> {
-    /// The numbers that the weights take once they are packed for an instruction set; none if those are more than there
-    /// can be, or the machine does not have it.
-    pub fn packed_len(&self, isa: Isa, precision: Precision) -> Option<usize> {
-        let (multiple, width) = linear::padding(isa, precision)?;
-        [self.qkv, self.output, self.up, self.down].into_iter().try_fold(0_usize, |sum, linear| {
-            let outputs = linear.bias.len();
-            let inputs = linear.weight.len() / outputs.max(1);
-            let inputs = inputs.checked_next_multiple_of(multiple)?;
-            sum.checked_add(outputs.checked_next_multiple_of(width)?.checked_mul(inputs)?)
-        })
-    }
-}
-
-/// Weights that do not fit each other, or an instruction set that is not there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlockError(pub(crate) String);
-
-impl BlockError {
-    pub(crate) fn no(isa: Isa) -> Self {
-        BlockError(format!("this machine has no {}", isa.name()))
-    }
-}
-
-impl fmt::Display for BlockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for BlockError {}
 
 /// One block of a transformer's encoder: attention over all tokens, and two products for each token, each
 /// with its sum and its layer normalisation.
@@ -276,105 +176,15 @@ impl Block {
             let qkv = &mut wide[..n * 3 * hidden];
             self.project(tokens, normed, qkv, &mut alone(n, inner));
             let mut first = 0;
-            for n in lengths {
-                let qkv = &qkv[first * 3 * hidden..(first + n) * 3 * hidden];
-                let to = &mut normed[first * hidden..(first + n) * hidden];
+            for length in lengths {
+                let end = first + length;
+                let qkv = &qkv[first * 3 * hidden..end * 3 * hidden];
+                let to = &mut normed[first * hidden..end * hidden];
                 self.attention.run(qkv, 0, mask, inner, to);
-                first += n;
+                first = end;
             }
-            self.finish(
-                tokens,
-                [normed, sums, wide],
-                output,
-                &mut alone(tokens.len() / hidden, inner),
-            );
+            self.finish(tokens, [normed, sums, wide], output, &mut alone(n, inner));
         });
-    }
-
-    /// Runs one text or image as [`run`](Self::run) does, bit for bit, by the threads of a team. Of a long one each
-    /// takes some of the tokens; of a short one, whose time is that of reading the weights, some of those.
-    ///
-    /// # Panics
-    ///
-    /// If a length is not as said.
-    pub fn run_by(&self, team: &dyn Team, tokens: &[f32], output: &mut [f32]) {
-        let n = tokens.len() / self.hidden;
-        self.check(tokens, n, output);
-        let least = match self.precision {
-            Precision::Fp32 => LEAST_SHARE,
-            Precision::Bf16 | Precision::Int8 => LEAST_SHARE_ROUNDED,
-        };
-        let threads = team.size();
-        // Where there are more threads than panels, tokens may have more shares.
-        let by_weights = threads.min(self.output.panels());
-        let by_tokens = threads.min(n / LEAST_SHARE_ROUNDED);
-        if threads < 2 || n == 0 {
-            self.run(tokens, None, output);
-        } else if n / threads < least && by_weights >= by_tokens {
-            self.run_by_weights(team, by_weights, tokens, output);
-        } else {
-            self.run_by_tokens(team, by_tokens, tokens, output);
-        }
-    }
-
-    fn run_by_tokens(&self, team: &dyn Team, shares: usize, tokens: &[f32], output: &mut [f32]) {
-        let hidden = self.hidden;
-        let n = tokens.len() / hidden;
-        let share_of = n.div_ceil(shares);
-        let share = share_of * hidden;
-        // Taken out of its cell: a thread that waits for the others may be given other work of this kind.
-        let mut shared = SHARED.take();
-        let [qkv] = parts(&mut shared, [self.room(n, 3 * hidden)]);
-        let parts = tokens.chunks(share).zip(qkv.chunks_mut(3 * share));
-        team::share(team, parts, |(tokens, qkv)| {
-            let n = tokens.len() / hidden;
-            self.with_scratch(n, Some(0), |Scratch { normed, inner, .. }| {
-                self.project(tokens, normed, qkv, &mut alone(n, inner));
-            });
-        });
-        let qkv = &*qkv;
-        let parts = tokens.chunks(share).zip(output.chunks_mut(share)).enumerate();
-        team::share(team, parts, |(i, (tokens, output))| {
-            let queries = tokens.len() / hidden;
-            let attention = self.attention.scratch(n, queries, false);
-            self.with_scratch(queries, attention, |Scratch { normed, sums, wide, inner }| {
-                self.attention.run(qkv, i * share_of, None, inner, normed);
-                self.finish(tokens, [normed, sums, wide], output, &mut alone(queries, inner));
-            });
-        });
-        shared.shrink_above(MOST_KEPT);
-        SHARED.set(shared);
-    }
-
-    fn run_by_weights(&self, team: &dyn Team, shares: usize, tokens: &[f32], output: &mut [f32]) {
-        let hidden = self.hidden;
-        let n = tokens.len() / hidden;
-        let mut shared = SHARED.take();
-        let sizes = [hidden, hidden, (3 * hidden).max(self.up.outputs())];
-        let [normed, sums, wide] = parts(&mut shared, sizes.map(|size| self.room(n, size)));
-        let mut product = |of: &Linear, rows: &[f32], activation, to: &mut [f32]| {
-            let to = Shared::of(to);
-            team::share(team, 0..shares, |part| {
-                self.with_scratch(n, Some(0), |Scratch { inner, .. }| {
-                    // SAFETY: each part is worked on once.
-                    unsafe { of.run_part(n, rows, activation, &to, inner, (part, shares)) }
-                });
-            });
-        };
-        let qkv = &mut wide[..n * 3 * hidden];
-        self.project(tokens, normed, qkv, &mut product);
-        let qkv = &*qkv;
-        let share_of = n.div_ceil(shares);
-        let parts = normed.chunks_mut(share_of * hidden).enumerate();
-        team::share(team, parts, |(i, normed)| {
-            let attention = self.attention.scratch(n, normed.len() / hidden, false);
-            self.with_scratch(0, attention, |Scratch { inner, .. }| {
-                self.attention.run(qkv, i * share_of, None, inner, normed);
-            });
-        });
-        self.finish(tokens, [normed, sums, wide], output, &mut product);
-        shared.shrink_above(MOST_KEPT);
-        SHARED.set(shared);
     }
 
     fn check(&self, tokens: &[f32], n: usize, output: &[f32]) {
@@ -511,8 +321,6 @@ thread_local! {
     /// What a run needs beside its input and output. It stays, since taking fresh memory from the system costs
     /// more than some of the products.
     static SCRATCH: RefCell<Aligned> = RefCell::default();
-    /// The queries, keys and values of a text that several threads work on.
-    static SHARED: RefCell<Aligned> = RefCell::default();
 }
 
 /// Products of `n` rows by the thread that calls.
