@@ -248,6 +248,7 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
         shortened.and_then(|(one, others)| reduce(one, &others, expected, isa, budget).ok());
     let reduced = match shortened {
         Some(reduced) => {
+            // The file is then given back but for the table of words.
             drop(whole);
             reduced
         }
@@ -266,6 +267,7 @@ fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
         }
         execution.kernels = isa.into();
         stored::take_out(&mut typed).map_err(|e| invalid("the weights cannot be read", e))?;
+        // What is left of rows, scales among them, has been no constant until here.
         fold::fold_weights(&mut typed).map_err(|e| invalid("the weights cannot be restored", e))?;
     }
     let planned = Split::of(&typed).and_then(|split| match split {

@@ -71,6 +71,7 @@ impl TypedOp for Border {
     }
 }
 
+/// Whether there is one in a graph.
 pub(super) fn is_in(model: &TypedModel) -> bool {
     model.nodes().iter().any(|node| node.op_is::<Border>())
 }

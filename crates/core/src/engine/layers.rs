@@ -7,10 +7,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
+use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 use tract_onnx::prelude::*;
 
-use super::proto::Decoded;
+use super::proto::{Decoded, has_inner_graphs};
 use super::weights::Weight;
 
 /// The weights of another layer, by the names of those that the first has in their places.
@@ -101,14 +101,13 @@ impl<'a> Search<'a> {
         let stored = weights.len() + graph.initializer.len();
         let weights: HashMap<_, _> = weights.iter().map(|weight| (weight.name(), weight)).collect();
         let constants: HashMap<_, _> = graph.initializer.iter().map(|t| (&*t.name, t)).collect();
-        if weights.len() + constants.len() < stored {
+        if has_inner_graphs(&graph.node) || weights.len() + constants.len() < stored {
             return None;
         }
         let inputs: HashSet<&str> = graph.input.iter().map(|input| &*input.name).collect();
         let mut producers = HashMap::new();
         for (index, node) in graph.node.iter().enumerate() {
-            let inner = |of: &AttributeProto| of.g.is_some() || !of.graphs.is_empty();
-            if node.op_type == BORDER || node.attribute.iter().any(inner) {
+            if node.op_type == BORDER {
                 return None;
             }
             for (slot, output) in
@@ -240,8 +239,7 @@ impl<'a> Alike<'a, '_> {
 
 /// Whether two constants are the same but for their names.
 fn equal(a: &TensorProto, b: &TensorProto) -> bool {
-    let nameless = |tensor: &TensorProto| TensorProto { name: String::new(), ..tensor.clone() };
-    a.dims == b.dims && a.data_type == b.data_type && nameless(a) == nameless(b)
+    a.dims == b.dims && *b == TensorProto { name: b.name.clone(), ..a.clone() }
 }
 
 #[cfg(test)]

@@ -157,6 +157,12 @@ pub(super) fn decode(onnx: Vec<u8>, products: bool) -> Result<Decoded> {
     Ok(Decoded { opset_import: model.opset_import, graph, weights })
 }
 
+/// Whether a node has a graph inside, which may take any value of those around it.
+pub(super) fn has_inner_graphs(nodes: &[NodeProto]) -> bool {
+    let mut attributes = nodes.iter().flat_map(|node| &node.attribute);
+    attributes.any(|attribute| attribute.g.is_some() || !attribute.graphs.is_empty())
+}
+
 /// tract panics over an output that nothing produces.
 fn check_outputs(graph: &GraphProto) -> Result<()> {
     let inputs = graph.input.iter().map(|input| &*input.name);

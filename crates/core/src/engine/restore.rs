@@ -8,6 +8,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 use tract_onnx::prelude::*;
 
+use super::proto::has_inner_graphs;
 use super::weights::{Scale, Weight, floats};
 
 /// Restores `Mul(Cast(weight), scale)`, as weights are stored in eight bits, and the rows of a table,
@@ -16,9 +17,7 @@ use super::weights::{Scale, Weight, floats};
 /// With `products` also those that [dynamic quantisation](Search::product) has made integers of: their rows are then not
 /// rounded any more, so this is for who rounds them anew.
 pub(super) fn restore(graph: &mut GraphProto, weights: &mut [Weight], products: bool) {
-    let mut attributes = graph.node.iter().flat_map(|node| &node.attribute);
-    // A graph inside of this one may take any of its values.
-    if attributes.any(|attribute| attribute.g.is_some() || !attribute.graphs.is_empty()) {
+    if has_inner_graphs(&graph.node) {
         return;
     }
     let search = Search::of(graph, weights);

@@ -17,6 +17,8 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::tract_data::internal::*;
 use tract_onnx::tract_core::ops::konst::Const;
 
+use super::proto::has_inner_graphs;
+
 /// From so many bytes on a tensor of floats or bytes is kept out of the graph. Short ones say how graphs are built, so
 /// tract has them from the beginning.
 const LONG: usize = 4096;
@@ -131,7 +133,8 @@ impl Weight {
         self.place.len()
     }
 
-    /// Whether it may stay in the file for now, so that tract knows nothing of it but its shape: a matrix of f32, or a row.
+    /// Whether tract is told nothing of it but its shape, and it stays in the file until blocks are packed: a matrix of f32,
+    /// or a row.
     pub(super) fn is_opaque(&self) -> bool {
         let is_f32 = self.datum_type == f32::datum_type() || self.scale.is_some();
         is_f32 && (self.shape.len() == 2 || self.is_row)
@@ -274,8 +277,11 @@ pub(super) fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> {
 }
 
 /// The values that are only added, multiplied, or given to a layer normalisation: operators that work alike whether they
-/// know a value beforehand or not.
+/// know a value beforehand or not. None, where graphs inside may take them for something else.
 pub(super) fn only_summed(nodes: &[NodeProto]) -> HashSet<&str> {
+    if has_inner_graphs(nodes) {
+        return HashSet::new();
+    }
     let mut all: HashSet<&str> = HashSet::new();
     let mut otherwise: HashSet<&str> = HashSet::new();
     for node in nodes {

@@ -96,18 +96,17 @@ impl Redis {
         }
         command.args(rest).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // One that was started before has left its log.
-        let log = self.folder.path().join("redis.log");
-        let _ = std::fs::remove_file(&log);
+        let _ = std::fs::remove_file(self.folder.path().join("redis.log"));
         let child = command.spawn().expect("redis-server is missing: scripts/setup installs it");
-        let child = self.child.insert(child);
+        self.child = Some(child);
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
-            if child.try_wait().unwrap().is_some() {
+            if self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_some()) {
                 return false;
             }
             // Who answers may be somebody else who has the port; the log is this one's.
+            let log = self.log();
             let started = ["Ready to accept connections", "Sentinel ID is"];
-            let log = std::fs::read_to_string(&log).unwrap_or_default();
             if started.iter().any(|line| log.contains(line))
                 && TcpStream::connect(("127.0.0.1", self.port)).is_ok()
             {

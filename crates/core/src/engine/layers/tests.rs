@@ -248,8 +248,8 @@ fn layers_that_are_not_quite_alike() {
         }),
         ("weights have other shapes", |m| {
             for l in ["l1", "l3"] {
-                m.floats(l, &[1, HIDDEN], 0.0);
-                m.of(&format!("{l}.down")).input[1] = l.into();
+                m.floats(l, &[HIDDEN, HIDDEN], 0.0);
+                m.of(&format!("{l}.up.product")).input[1] = l.into();
             }
         }),
         ("two nodes give one value", |m| {
@@ -261,6 +261,30 @@ fn layers_that_are_not_quite_alike() {
         change(&mut model);
         assert_eq!(model.left_out(), None, "{name}");
     }
+}
+
+/// Layers are alike, but there is more in each than a block: the graph is read whole.
+#[test]
+fn what_is_beside_the_block_in_a_layer_stays() {
+    let mut model = Model::encoder();
+    let nodes = std::mem::take(&mut model.graph.node);
+    for mut node in nodes {
+        let output = node.output[0].clone();
+        let is_last = output.ends_with(".out");
+        if is_last {
+            node.output[0] = format!("{output}.whole");
+        }
+        model.graph.node.push(node);
+        if is_last {
+            model.node("Mul", &[&format!("{output}.whole"), "half"], &output);
+        }
+    }
+    assert_eq!(model.left_out(), Some(4));
+    let (blocks, ours) = run(&model, Kernels::Plain);
+    assert_eq!(blocks, 5);
+    let (_, by_tract) = run(&model, Kernels::Tract);
+    assert!(ours.iter().zip(&by_tract).all(|(a, b)| (a - b).abs() < 1e-4));
+    assert_ne!(ours, run(&Model::encoder(), Kernels::Plain).1);
 }
 
 /// The weights of a row of layers are those of each, not of the first.
