@@ -1,8 +1,8 @@
 //! Text in the space of images, and what can be done with both.
 
 use crate::{
-    Embedding, Error, ErrorKind, Execution, Fingerprint, HashedBytes, ModelKind, ModelSpec, Result,
-    TextEmbedder, TextOptions, Tokenizer, Tokens, vector,
+    Embedding, Error, ErrorKind, Execution, Fingerprint, HashedBytes, ModelFile, ModelKind,
+    ModelSpec, Result, TextEmbedder, TextOptions, Tokenizer, Tokens, vector,
 };
 
 /// Turns texts into vectors of an image model's space, so that a text can be compared with images.
@@ -26,7 +26,7 @@ impl ClipTextEmbedder {
     /// Those of [`TextEmbedder::new`].
     pub fn new<'a>(
         spec: &ModelSpec,
-        model: impl Into<HashedBytes<'a>>,
+        model: impl Into<ModelFile<'a>>,
         tokenizer: impl Into<HashedBytes<'a>>,
         options: &TextOptions,
     ) -> Result<Self> {
@@ -43,7 +43,7 @@ impl ClipTextEmbedder {
     /// Those of [`TextEmbedder::new`].
     pub fn with_tokenizer<'a>(
         spec: &ModelSpec,
-        model: impl Into<HashedBytes<'a>>,
+        model: impl Into<ModelFile<'a>>,
         tokenizer: impl FnOnce() -> Result<Tokenizer>,
         options: &TextOptions,
     ) -> Result<Self> {

@@ -6,6 +6,7 @@
 
 mod border;
 mod encoder;
+mod file;
 mod fold;
 mod fuse;
 mod inputs;
@@ -16,11 +17,13 @@ mod restore;
 mod split;
 mod stored;
 mod weights;
+mod wire;
 
 use ndarray::{Array1, Array2, Ix2};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::optim::Optimizer;
 
+use self::file::File;
 use self::inputs::{Input, Role};
 use self::layers::Layer;
 use self::proto::Decoded;
@@ -29,7 +32,7 @@ use self::weights::Wired;
 use isovec_kernels::{Alone, Isa, Team};
 
 use crate::{
-    Error, ErrorKind, Execution, HashedBytes, Kernels, Pooling, Precision, Result, guard, limits,
+    Error, ErrorKind, Execution, Kernels, ModelFile, Pooling, Precision, Result, guard, limits,
 };
 
 /// A loaded model. Runs on `&self`, from any number of threads at once.
@@ -76,8 +79,8 @@ pub(crate) struct Expected<'a> {
 impl Engine {
     /// Parses, checks and optimises a model. The bytes are given up as soon as weights are made of them, before the
     /// graph is optimised.
-    pub(crate) fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Self> {
-        let length = onnx.bytes().len();
+    pub(crate) fn load(onnx: ModelFile<'_>, expected: &Expected<'_>) -> Result<Self> {
+        let length = onnx.size();
         if length > limits::MAX_MODEL_BYTES {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -86,7 +89,13 @@ impl Engine {
         }
         #[cfg(target_arch = "wasm32")]
         isovec_kernels::enable();
-        guarded("loading the model", || load(onnx, expected))
+        let file = File::from(onnx.into_content());
+        let elsewhere = file.elsewhere();
+        let loaded = guarded("loading the model", || load(file, expected));
+        match elsewhere.and_then(|file| file.failure()) {
+            Some(error) => Err(error),
+            None => loaded,
+        }
     }
 
     /// The name of the output that is read.
@@ -234,14 +243,15 @@ fn only<T>(mut results: Vec<Result<T>>) -> Result<T> {
     results.pop().unwrap_or_else(nothing)
 }
 
-fn load(onnx: HashedBytes<'_>, expected: &Expected<'_>) -> Result<Engine> {
+fn load(file: File, expected: &Expected<'_>) -> Result<Engine> {
     let precision = expected.precision;
     let isa = expected.kernels.isa(precision)?;
     // Weights are stored in eight bits or more; small ones get some room, since they do not fill their panels.
-    let budget = onnx.bytes().len() + (8 << 20);
+    let budget = file.len() + (8 << 20);
     // What is rounded anew must not be rounded twice.
     let undo_dynamic = precision != Precision::Fp32;
-    let whole = proto::decode(onnx.into_bytes(), undo_dynamic)?;
+    let whole = proto::decode(&file, undo_dynamic)?;
+    drop(file);
     let shortened = isa.and_then(|_| layers::shorten(&whole));
     // Whatever hinders it is told of the whole graph.
     let shortened =

@@ -36,20 +36,19 @@ impl HashedBytes<'static> {
     }
 }
 
-impl HashedBytes<'_> {
+impl<'a> HashedBytes<'a> {
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The bytes, owned.
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.bytes.into_owned()
-    }
-
     /// Their sha256, in 64 lower-case hexadecimal digits, as manifests write it.
     pub fn sha256(&self) -> &str {
         &self.sha256
+    }
+
+    pub(crate) fn into_parts(self) -> (Cow<'a, [u8]>, String) {
+        (self.bytes, self.sha256)
     }
 }
 

@@ -7,8 +7,8 @@ use crate::hashed::check_sha256;
 use crate::pooling::{dimensions, finish};
 use crate::tokenizer::Tokenizer;
 use crate::{
-    Error, ErrorKind, Execution, Fingerprint, HashedBytes, IndexedBy, Kernels, ModelKind,
-    ModelSpec, Precision, Result, Tokens,
+    Error, ErrorKind, Execution, Fingerprint, HashedBytes, IndexedBy, Kernels, ModelFile,
+    ModelKind, ModelSpec, Precision, Result, Tokens,
 };
 
 /// Turns texts into vectors.
@@ -78,11 +78,12 @@ impl TextEmbedder {
     ///
     /// [`InvalidConfig`](ErrorKind::InvalidConfig) for settings that the model does not allow,
     /// [`InvalidModel`](ErrorKind::InvalidModel), [`InvalidTokenizer`](ErrorKind::InvalidTokenizer)
-    /// and [`TooLarge`](ErrorKind::TooLarge) for files that cannot be used, and
-    /// [`EnginePanic`](ErrorKind::EnginePanic) if the engine panicked over them.
+    /// and [`TooLarge`](ErrorKind::TooLarge) for files that cannot be used,
+    /// [`EnginePanic`](ErrorKind::EnginePanic) if the engine panicked over them, and of a file that is
+    /// [read elsewhere](ModelFile::read_at) [`Io`](ErrorKind::Io) or [`OutOfMemory`](ErrorKind::OutOfMemory) if that failed.
     pub fn new<'a>(
         spec: &ModelSpec,
-        model: impl Into<HashedBytes<'a>>,
+        model: impl Into<ModelFile<'a>>,
         tokenizer: impl Into<HashedBytes<'a>>,
         options: &TextOptions,
     ) -> Result<Self> {
@@ -100,7 +101,7 @@ impl TextEmbedder {
     /// Those of [`new`](Self::new).
     pub fn with_tokenizer<'a>(
         spec: &ModelSpec,
-        model: impl Into<HashedBytes<'a>>,
+        model: impl Into<ModelFile<'a>>,
         tokenizer: impl FnOnce() -> Result<Tokenizer>,
         options: &TextOptions,
     ) -> Result<Self> {
@@ -128,7 +129,7 @@ impl TextEmbedder {
     /// Loads a model that reads text, of whatever kind it is. Spec and options are [checked](Self::check).
     pub(crate) fn load(
         spec: &ModelSpec,
-        model: HashedBytes<'_>,
+        model: ModelFile<'_>,
         tokenizer: impl FnOnce() -> Result<Tokenizer>,
         options: &TextOptions,
     ) -> Result<Self> {

@@ -209,20 +209,43 @@ pub(crate) fn padding(isa: Isa, precision: Precision) -> Option<(usize, usize)> 
     }
 }
 
+/// So many rows are put into all panels before the next ones are: they stay in a core's cache meanwhile.
+const ROWS_TOGETHER: usize = 32;
+
 /// Packs `columns` columns of rows that are `stride` apart into panels of `width` columns. Where the last one is not
 /// filled, `to` stays as it is.
 pub(crate) fn pack(rows: &[f32], stride: usize, columns: usize, width: usize, to: &mut [f32]) {
-    let k = rows.len().div_ceil(stride);
-    for (panel, to) in to.chunks_mut(width * k).enumerate().take(columns.div_ceil(width)) {
-        let first = panel * width;
-        pack_panel(rows, stride, first..(first + width).min(columns), width, to);
+    let panel_len = width * rows.len().div_ceil(stride);
+    for (i, rows) in rows.chunks(stride * ROWS_TOGETHER).enumerate() {
+        let done = i * ROWS_TOGETHER * width;
+        let panels = to.chunks_mut(panel_len).take(columns.div_ceil(width));
+        for (panel, to) in panels.enumerate() {
+            let (first, to) = (panel * width, &mut to[done..]);
+            match width {
+                _ if first + width > columns => {
+                    pack_columns(rows, stride, first..columns, width, to);
+                }
+                8 => pack_panel::<8>(rows, stride, first, to),
+                16 => pack_panel::<16>(rows, stride, first, to),
+                32 => pack_panel::<32>(rows, stride, first, to),
+                48 => pack_panel::<48>(rows, stride, first, to),
+                _ => pack_columns(rows, stride, first..first + width, width, to),
+            }
+        }
     }
 }
 
-/// One of these panels. A function of its own, so that WebAssembly's engines, which begin without optimising, have it
-/// optimised when the next one is called.
+/// Rows of one of these panels. A function of its own, so that WebAssembly's engines, which begin without optimising,
+/// have it optimised when the next one is called; and for a width that is known, without a call for each row.
 #[inline(never)]
-fn pack_panel(rows: &[f32], stride: usize, columns: Range<usize>, width: usize, to: &mut [f32]) {
+fn pack_panel<const WIDTH: usize>(rows: &[f32], stride: usize, first: usize, to: &mut [f32]) {
+    for (row, to) in rows.chunks(stride).zip(to.as_chunks_mut::<WIDTH>().0) {
+        to.copy_from_slice(&row[first..][..WIDTH]);
+    }
+}
+
+/// Rows of a panel of any width, or of one that is not filled.
+fn pack_columns(rows: &[f32], stride: usize, columns: Range<usize>, width: usize, to: &mut [f32]) {
     for (row, to) in rows.chunks(stride).zip(to.chunks_exact_mut(width)) {
         to[..columns.len()].copy_from_slice(&row[columns.clone()]);
     }

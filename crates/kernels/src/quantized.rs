@@ -394,22 +394,26 @@ mod tests {
                 row[outputs - 1] = -0.5;
             }
             let rows = [numbers(inputs), vec![1.5; inputs], numbers(2 * inputs)[inputs..].to_vec()];
+            // In one tile, and in several of two sizes.
+            let counts = [3, 9, 10];
             let scales: Vec<f32> = (0..outputs)
                 .map(|j| {
                     let column = weights.iter().skip(j).step_by(outputs);
                     column.fold(0.0_f32, |largest, x| largest.max(x.abs())) / 127.0
                 })
                 .collect();
-            for (isa, loops) in all() {
+            for ((isa, loops), n) in all().flat_map(|one| counts.map(|n| (one, n))) {
                 let product = Quantized::new(loops, &weights, outputs);
                 let bias = vec![0.25; outputs.next_multiple_of(loops.width)];
-                let mut scratch = Aligned::zeros(product.scratch(3).unwrap_or_default());
-                let mut got = vec![0.0; 3 * outputs];
-                // SAFETY: three rows, three times the outputs, and the bias and the scratch that are asked for.
+                let mut scratch = Aligned::zeros(product.scratch(n).unwrap_or_default());
+                let mut got = vec![0.0; n * outputs];
+                let rows: Vec<&Vec<f32>> = rows.iter().cycle().take(n).collect();
+                let all_rows: Vec<f32> = rows.iter().flat_map(|row| row.iter().copied()).collect();
+                // SAFETY: as many rows, as many times the outputs, and the bias and the scratch that are asked for.
                 unsafe {
                     product.run(
-                        3,
-                        &rows.concat(),
+                        n,
+                        &all_rows,
                         &bias,
                         None,
                         &Columns::all(&mut got, outputs),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use isovec_core::{
-    Embedding, Execution, Fingerprint, HashedBytes, ImageOptions, ModelKind, ModelSpec, Precision,
-    Result, TextOptions, Tokens, ZeroShot, zero_shot,
+    Embedding, Execution, Fingerprint, HashedBytes, ImageOptions, ModelFile, ModelKind, ModelSpec,
+    Precision, Result, TextOptions, Tokens, ZeroShot, zero_shot,
 };
 use ndarray::Array2;
 
@@ -54,7 +54,7 @@ impl ClipTextEmbedder {
     /// Those of [`isovec_core::ClipTextEmbedder::new`].
     pub fn from_bytes<'a>(
         spec: &ModelSpec,
-        model: impl Into<HashedBytes<'a>>,
+        model: impl Into<ModelFile<'a>>,
         tokenizer: impl Into<HashedBytes<'a>>,
         options: &TextOptions,
     ) -> Result<Self> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use isovec_core::image::{ImageLimits, Pixels, Preprocessing};
 use isovec_core::{
-    Error, ErrorKind, Execution, Fingerprint, HashedBytes, ImageEmbedding, ImageOptions, ModelKind,
+    Error, ErrorKind, Execution, Fingerprint, ImageEmbedding, ImageOptions, ModelFile, ModelKind,
     ModelSpec, Precision, Result,
 };
 use ndarray::Array2;
@@ -58,7 +58,7 @@ impl ImageEmbedder {
     /// Those of [`isovec_core::ImageEmbedder::new`].
     pub fn from_bytes<'a>(
         spec: &ModelSpec,
-        model: impl Into<HashedBytes<'a>>,
+        model: impl Into<ModelFile<'a>>,
         options: &ImageOptions,
     ) -> Result<Self> {
         let core = isovec_core::ImageEmbedder::new(spec, model, options)?;

@@ -76,8 +76,8 @@ pub use isovec_core::manifest::{Build, FileRole, FileSpec, Variant};
 pub use isovec_core::{
     Affine, BUILT_IN_MODELS, Embedding, Error, ErrorKind, Execution, Fingerprint, Fused, Fusion,
     FusionKind, FusionWeights, HashedBytes, ImageEmbedding, ImageOptions, IndexedBy, Kernels,
-    Manifest, ModelKind, ModelSpec, Pooling, Precision, Result, SearchIndex, TextOptions, Tokens,
-    ZeroShot, limits, vector, zero_shot,
+    Manifest, ModelFile, ModelKind, ModelSpec, Pooling, Precision, ReadAt, Result, SearchIndex,
+    TextOptions, Tokens, ZeroShot, limits, vector, zero_shot,
 };
 pub use models::manifest;
 pub use open::{DEFAULT_VARIANT, EmbedderBuilder};

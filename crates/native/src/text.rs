@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use isovec_core::{
-    Embedding, Execution, Fingerprint, HashedBytes, IndexedBy, Kernels, ModelKind, ModelSpec,
-    Precision, Result, TextOptions, Tokens,
+    Embedding, Execution, Fingerprint, HashedBytes, IndexedBy, Kernels, ModelFile, ModelKind,
+    ModelSpec, Precision, Result, TextOptions, Tokens,
 };
 use ndarray::Array2;
 
@@ -57,7 +57,7 @@ impl TextEmbedder {
     /// Those of [`isovec_core::TextEmbedder::new`].
     pub fn from_bytes<'a>(
         spec: &ModelSpec,
-        model: impl Into<HashedBytes<'a>>,
+        model: impl Into<ModelFile<'a>>,
         tokenizer: impl Into<HashedBytes<'a>>,
         options: &TextOptions,
     ) -> Result<Self> {

@@ -5,7 +5,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::convert::{self, JsEmbedding, JsTokens};
 use crate::error::Result;
-use crate::model_bytes::{self, ModelBytes};
+use crate::model_file;
 use crate::vector::rows_of;
 use crate::{memory, options};
 
@@ -40,19 +40,20 @@ pub struct ClipTextModel {
 
 #[wasm_bindgen]
 impl ClipTextModel {
-    /// Loads a model: its facts in JSON, its ONNX file, its `tokenizer.json`, the sha256 of that if it is known, and
-    /// `maxTokens`, `dimensions` and `precision` in JSON.
+    /// Loads a model: its facts in JSON, its ONNX file and its `tokenizer.json`, each with its sha256 if that is known,
+    /// and `maxTokens`, `dimensions` and `precision` in JSON.
     #[wasm_bindgen(constructor)]
     pub fn new(
         #[wasm_bindgen(js_name = specJson)] spec: &str,
-        model: ModelBytes,
+        #[wasm_bindgen(unchecked_param_type = "Uint8Array")] model: &JsValue,
+        #[wasm_bindgen(js_name = modelSha256)] model_sha256: Option<String>,
         #[wasm_bindgen(unchecked_param_type = "Uint8Array")] tokenizer: &JsValue,
         #[wasm_bindgen(js_name = tokenizerSha256)] tokenizer_sha256: Option<String>,
         #[wasm_bindgen(js_name = optionsJson)] options: Option<String>,
     ) -> Result<Self> {
         let (spec, options) = (options::spec(spec)?, options::text(options.as_deref())?);
-        let tokenizer = model_bytes::tokenizer(tokenizer, tokenizer_sha256)?;
-        let (model, is_pending) = model.hashed()?;
+        let tokenizer = model_file::tokenizer(tokenizer, tokenizer_sha256)?;
+        let (model, is_pending) = model_file::model(model, model_sha256)?;
         let inner = ClipTextEmbedder::new(&spec, model, tokenizer, &options)?;
         Ok(ClipTextModel { inner, is_pending })
     }
@@ -91,7 +92,7 @@ impl ClipTextModel {
     #[wasm_bindgen(getter)]
     pub fn fingerprint(&self) -> Result<String> {
         if self.is_pending {
-            return Err(model_bytes::pending());
+            return Err(model_file::pending());
         }
         Ok(self.inner.fingerprint().to_string())
     }

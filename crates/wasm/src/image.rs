@@ -4,7 +4,7 @@ use isovec_core::ImageEmbedder;
 use wasm_bindgen::prelude::*;
 
 use crate::error::Result;
-use crate::model_bytes::{self, ModelBytes};
+use crate::model_file;
 use crate::{convert, memory, options};
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -44,16 +44,17 @@ pub struct ImageModel {
 
 #[wasm_bindgen]
 impl ImageModel {
-    /// Loads a model: its facts in JSON, its ONNX file, and `exifOrientation`, `dimensions` and `limits`
-    /// in JSON.
+    /// Loads a model: its facts in JSON, its ONNX file, the sha256 of that if it is known, and `exifOrientation`,
+    /// `dimensions` and `limits` in JSON.
     #[wasm_bindgen(constructor)]
     pub fn new(
         #[wasm_bindgen(js_name = specJson)] spec: &str,
-        model: ModelBytes,
+        #[wasm_bindgen(unchecked_param_type = "Uint8Array")] model: &JsValue,
+        #[wasm_bindgen(js_name = modelSha256)] model_sha256: Option<String>,
         #[wasm_bindgen(js_name = optionsJson)] options: Option<String>,
     ) -> Result<Self> {
         let (spec, options) = (options::spec(spec)?, options::image(options.as_deref())?);
-        let (model, is_pending) = model.hashed()?;
+        let (model, is_pending) = model_file::model(model, model_sha256)?;
         let inner = ImageEmbedder::new(&spec, model, &options)?;
         Ok(ImageModel { inner, is_pending })
     }
@@ -92,7 +93,7 @@ impl ImageModel {
     #[wasm_bindgen(getter)]
     pub fn fingerprint(&self) -> Result<String> {
         if self.is_pending {
-            return Err(model_bytes::pending());
+            return Err(model_file::pending());
         }
         Ok(self.inner.fingerprint().to_string())
     }

@@ -22,7 +22,7 @@ pub mod image;
 pub mod index;
 pub mod info;
 mod memory;
-pub mod model_bytes;
+mod model_file;
 mod options;
 pub mod panic;
 pub mod text;

@@ -1,4 +1,5 @@
-//! Large inputs, copied into the module's memory. Where there is not enough of it, an error.
+//! Large inputs from JavaScript, most of which are copied into the module's memory. Where there is not enough of it, an
+//! error.
 
 use isovec_core::ErrorKind;
 use js_sys::{Array, ArrayBuffer, Float32Array, Function, JsString, Reflect, Symbol, Uint8Array};
@@ -8,20 +9,29 @@ use crate::error::{Result, Thrown};
 
 /// The bytes of a `Uint8Array`. A `Buffer` of Node is one.
 pub(crate) fn bytes(name: &str, value: &JsValue) -> Result<Vec<u8>> {
-    check(name, value, "Uint8Array")?;
-    let array: &Uint8Array = value.unchecked_ref();
+    let array = array(name, value)?;
     check_room::<u8>(array.length() as usize)?;
     Ok(array.to_vec())
 }
 
-/// The same of a file that something of about its size will be made of. The memory grows once for both where it can:
-/// that takes milliseconds once there is much in it, and would come with each piece.
-pub(crate) fn bytes_of_model(value: &JsValue) -> Result<Vec<u8>> {
-    check("model", value, "Uint8Array")?;
+/// The bytes of a `Uint8Array` where they are, in one of no other class, whose methods are known.
+pub(crate) fn array(name: &str, value: &JsValue) -> Result<Uint8Array> {
+    check(name, value, "Uint8Array")?;
     let array: &Uint8Array = value.unchecked_ref();
-    let length = array.length() as usize;
-    check_room::<u8>(length.saturating_mul(2)).or_else(|_| check_room::<u8>(length))?;
-    Ok(array.to_vec())
+    // Not `length`, which is cut to 32 bits.
+    let bytes = Reflect::get(value, &"byteLength".into()).ok().and_then(|bytes| bytes.as_f64());
+    if bytes != Some(f64::from(array.length())) {
+        let message = format!("{name}: it has {} bytes, over 4 GiB", bytes.unwrap_or(f64::NAN));
+        return Err(Thrown::new(ErrorKind::TooLarge, message));
+    }
+    let (buffer, start) = (array.buffer(), array.byte_offset());
+    Ok(Uint8Array::new_with_byte_offset_and_length(&buffer, start, array.length()))
+}
+
+/// Has the memory grow, if it can, for something of about this size that is made in pieces. It takes milliseconds once
+/// there is much in it, and would come with each.
+pub(crate) fn make_room(size: usize) {
+    let _ = Vec::<u8>::new().try_reserve_exact(size);
 }
 
 /// The numbers of a `Float32Array`.

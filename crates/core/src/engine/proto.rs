@@ -1,17 +1,20 @@
 //! Decodes an ONNX file, and refuses what the engine must never see.
 
 use std::collections::HashSet;
+use std::io;
+use std::ops::Range;
 
 use prost::Message;
-use prost::bytes::Bytes;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
     TensorProto, ValueInfoProto,
 };
 
+use super::file::File;
 use super::restore::restore;
 use super::weights::{Weight, only_summed};
+use super::wire::{Field, Reader};
 use crate::{Error, ErrorKind, Result};
 
 /// Operators of tract that models of texts and images do not have. Refused everywhere, since the code
@@ -21,29 +24,31 @@ const REFUSED: [&str; 2] = ["DFT", "STFT"];
 /// How deep graphs may nest (in the bodies of `If` and `Loop`); real models stay below three.
 const MAX_DEPTH: usize = 8;
 
-/// What is read of onnx.proto's `ModelProto`. Its weights stay where they are in the file.
+/// What is read of onnx.proto's `ModelProto`, beside its graph.
 #[derive(Clone, PartialEq, Message)]
 struct Model {
-    #[prost(message, optional, tag = "7")]
-    graph: Option<Graph>,
     #[prost(message, repeated, tag = "8")]
     opset_import: Vec<OperatorSetIdProto>,
 }
 
-/// What is read of `GraphProto`.
+/// The number of `ModelProto`'s field `graph`.
+const GRAPH: u32 = 7;
+
+/// What is read of `GraphProto`, beside its weights.
 #[derive(Clone, PartialEq, Message)]
 struct Graph {
     #[prost(message, repeated, tag = "1")]
     node: Vec<NodeProto>,
-    #[prost(message, repeated, tag = "5")]
-    initializer: Vec<Initializer>,
     #[prost(message, repeated, tag = "11")]
     input: Vec<ValueInfoProto>,
     #[prost(message, repeated, tag = "12")]
     output: Vec<ValueInfoProto>,
 }
 
-/// What is read of `TensorProto`.
+/// The number of `GraphProto`'s field `initializer`.
+const INITIALIZER: u32 = 5;
+
+/// What is read of `TensorProto`, beside its raw data.
 #[derive(Clone, PartialEq, Message)]
 struct Initializer {
     #[prost(int64, repeated, tag = "1")]
@@ -60,8 +65,6 @@ struct Initializer {
     int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     name: String,
-    #[prost(bytes = "bytes", tag = "9")]
-    raw_data: Bytes,
     #[prost(double, repeated, tag = "10")]
     double_data: Vec<f64>,
     #[prost(uint64, repeated, tag = "11")]
@@ -72,25 +75,81 @@ struct Initializer {
     data_location: Option<i32>,
 }
 
-impl Initializer {
-    /// As the type that tract reads, and the bytes that it does not have.
-    fn split(self) -> (TensorProto, Bytes) {
-        let tensor = TensorProto {
-            dims: self.dims,
-            data_type: self.data_type,
-            float_data: self.float_data,
-            int32_data: self.int32_data,
-            string_data: self.string_data,
-            int64_data: self.int64_data,
-            name: self.name,
-            double_data: self.double_data,
-            uint64_data: self.uint64_data,
-            external_data: self.external_data,
-            data_location: self.data_location,
+/// The number of `TensorProto`'s field `raw_data`.
+const RAW_DATA: u32 = 9;
+
+/// As the type that tract reads.
+impl From<Initializer> for TensorProto {
+    fn from(read: Initializer) -> Self {
+        TensorProto {
+            dims: read.dims,
+            data_type: read.data_type,
+            float_data: read.float_data,
+            int32_data: read.int32_data,
+            string_data: read.string_data,
+            int64_data: read.int64_data,
+            name: read.name,
+            double_data: read.double_data,
+            uint64_data: read.uint64_data,
+            external_data: read.external_data,
+            data_location: read.data_location,
             ..TensorProto::default()
-        };
-        (tensor, self.raw_data)
+        }
     }
+}
+
+/// A file as it is written: its weights are read but for their raw data, of which it is known where it is.
+#[derive(Default)]
+struct Outline {
+    model: Model,
+    graph: Option<Graph>,
+    initializers: Vec<(TensorProto, Range<usize>)>,
+}
+
+impl Outline {
+    fn read(file: &File) -> io::Result<Self> {
+        let mut outline = Outline::default();
+        Reader::new(file).fields(0..file.len(), &mut |reader, field| {
+            match field.number {
+                GRAPH => {}
+                8 => return merge(&mut outline.model, reader, &field),
+                _ => return Ok(()),
+            }
+            let graph = outline.graph.get_or_insert_default();
+            reader.fields(field.message()?, &mut |reader, field| {
+                match field.number {
+                    INITIALIZER => {
+                        outline.initializers.push(initializer(reader, field.message()?)?);
+                    }
+                    1 | 11 | 12 => merge(graph, reader, &field)?,
+                    _ => {}
+                }
+                Ok(())
+            })
+        })?;
+        Ok(outline)
+    }
+}
+
+fn initializer(
+    reader: &mut Reader<'_>,
+    place: Range<usize>,
+) -> io::Result<(TensorProto, Range<usize>)> {
+    let (mut tensor, mut raw_data) = (Initializer::default(), 0..0);
+    reader.fields(place, &mut |reader, field| {
+        match field.number {
+            RAW_DATA => raw_data = field.message()?,
+            1 | 2 | 4..=8 | 10 | 11 | 13 | 14 => merge(&mut tensor, reader, &field)?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok((tensor.into(), raw_data))
+}
+
+/// Reads a field of a message.
+fn merge(message: &mut impl Message, reader: &Reader<'_>, field: &Field) -> io::Result<()> {
+    Ok(message.merge(reader.read(field.whole.clone())?)?)
 }
 
 /// What is in a file.
@@ -114,28 +173,27 @@ impl Decoded {
 ///
 /// A tensor's data must be inside the file (R11: a path in a model would name a file of the host),
 /// and be as long as its dimensions say, so that memory is bounded by the file's own length.
-pub(super) fn decode(onnx: Vec<u8>, products: bool) -> Result<Decoded> {
-    let length = onnx.len();
-    let file = Bytes::from(onnx);
-    let model = Model::decode(file.clone())
-        .map_err(|e| invalid(format!("not an ONNX file ({length} bytes): {e}")))?;
-    let Some(graph) = model.graph.filter(|graph| !graph.output.is_empty()) else {
+pub(super) fn decode(file: &File, products: bool) -> Result<Decoded> {
+    let length = file.len();
+    let Outline { model, graph, initializers } =
+        Outline::read(file).map_err(|e| unreadable(length, e))?;
+    let Some(graph) = graph.filter(|graph| !graph.output.is_empty()) else {
         return Err(invalid(format!("not an ONNX model ({length} bytes): no graph")));
     };
     let outputs: HashSet<&str> = graph.output.iter().map(|output| &*output.name).collect();
     let only_summed = only_summed(&graph.node);
     let mut weights = Vec::new();
-    let mut initializer = Vec::with_capacity(graph.initializer.len());
-    for tensor in graph.initializer {
-        let (mut tensor, raw_data) = tensor.split();
+    let mut initializer = Vec::with_capacity(initializers.len());
+    for (mut tensor, raw_data) in initializers {
         let shape = check_tensor(&tensor, raw_data.len())?;
         // An output is looked for in the graph itself.
         let is_output = outputs.contains(&*tensor.name);
-        match Weight::new(&tensor, shape, &raw_data, &file, only_summed.contains(&*tensor.name))
-            .filter(|_| !is_output)
+        let is_summed = only_summed.contains(&*tensor.name);
+        match Weight::new(&tensor, shape, file, raw_data.clone(), is_summed).filter(|_| !is_output)
         {
             Some(weight) => weights.push(weight),
             None => {
+                let raw_data = file.read(raw_data).map_err(|e| unreadable(length, e))?;
                 tensor.raw_data = raw_data.into();
                 initializer.push(tensor);
             }
@@ -265,6 +323,13 @@ fn element_size(tensor: &TensorProto) -> Result<usize> {
     })
 }
 
+fn unreadable(length: usize, e: io::Error) -> Error {
+    invalid(format!("not an ONNX file ({length} bytes): {e}"))
+}
+
 fn invalid(message: String) -> Error {
     Error::new(ErrorKind::InvalidModel, message)
 }
+
+#[cfg(test)]
+mod tests;

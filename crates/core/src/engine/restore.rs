@@ -229,7 +229,7 @@ struct Constant<'a> {
 }
 
 enum Values<'a> {
-    Long(&'a [u8]),
+    Long(&'a Weight),
     Short(&'a TensorProto),
 }
 
@@ -242,9 +242,13 @@ impl Constant<'_> {
     }
 
     fn array(&self) -> Option<ArrayD<f32>> {
+        let stored;
         let raw = match self.values {
-            Values::Long(bytes) => bytes,
-            Values::Short(tensor) => &tensor.raw_data,
+            Values::Long(weight) => {
+                stored = weight.bytes().ok()?;
+                &*stored
+            }
+            Values::Short(tensor) => &*tensor.raw_data,
         };
         let typed = match self.values {
             Values::Short(tensor) => (&*tensor.float_data, &*tensor.int32_data),
@@ -275,7 +279,7 @@ fn constants<'a>(graph: &'a GraphProto, weights: &'a [Weight]) -> HashMap<&'a st
             (u8::datum_type(), DataType::Uint8),
         ];
         let known = datum_type.into_iter().find(|(of, _)| *of == weight.datum_type());
-        let values = Values::Long(weight.bytes());
+        let values = Values::Long(weight);
         let (_, datum_type) = known?;
         Some((weight.name(), Constant { shape: weight.shape().to_vec(), datum_type, values }))
     });

@@ -112,7 +112,7 @@ pub(super) fn take_out(model: &mut TypedModel) -> TractResult<()> {
     // Nothing but the table is in use of the file from here on.
     model.node_mut(id).op = Box::new(TypedSource::new(f32::fact(weight.shape())));
     let mut weight = Arc::unwrap_or_clone(weight);
-    weight.leave_file();
+    weight.leave_file()?;
     let weight = Arc::new(weight);
     let takers: Vec<usize> =
         model.node(id).outputs[0].successors.iter().map(|taker| taker.node).collect();

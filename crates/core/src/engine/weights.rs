@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::io;
 use std::ops::Range;
 
 use ndarray::{ArrayD, ArrayViewD, Axis};
@@ -17,6 +18,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::internal::tract_data::internal::*;
 use tract_onnx::tract_core::ops::konst::Const;
 
+use super::file::File;
 use super::proto::has_inner_graphs;
 
 /// From so many bytes on a tensor of floats or bytes is kept out of the graph. Short ones say how graphs are built, so
@@ -32,7 +34,7 @@ pub(super) struct Weight {
     name: String,
     shape: Vec<usize>,
     datum_type: DatumType,
-    file: Bytes,
+    file: File,
     /// Where they are in it.
     place: Range<usize>,
     /// What its elements stand for, if those are of eight bits.
@@ -65,13 +67,13 @@ impl PartialEq for Weight {
 impl Eq for Weight {}
 
 impl Weight {
-    /// The tensor of this shape that has these bytes of a file, if it is a long one, or a row that is only [summed or
-    /// scaled by](only_summed).
+    /// The tensor of this shape whose bytes are in this place of a file, if it is a long one, or a row that is only
+    /// [summed or scaled by](only_summed).
     pub(super) fn new(
         tensor: &TensorProto,
         shape: Vec<usize>,
-        bytes: &Bytes,
-        file: &Bytes,
+        file: &File,
+        place: Range<usize>,
         only_summed: bool,
     ) -> Option<Self> {
         let datum_type = match DataType::try_from(tensor.data_type).ok()? {
@@ -84,17 +86,11 @@ impl Weight {
         let is_row = only_summed
             && datum_type == f32::datum_type()
             && matches!(*shape, [_])
-            && bytes.len() >= 4 * ROW;
-        if bytes.len() < LONG && !is_row {
+            && place.len() >= 4 * ROW;
+        if place.len() < LONG && !is_row {
             return None;
         }
-        let name = tensor.name.clone();
-        let start = bytes.as_ptr().addr().checked_sub(file.as_ptr().addr());
-        let place = start.map(|start| start..start + bytes.len());
-        let (file, place) = match place.filter(|place| place.end <= file.len()) {
-            Some(place) => (file.clone(), place),
-            None => (bytes.clone(), 0..bytes.len()),
-        };
+        let (name, file) = (tensor.name.clone(), file.clone());
         Some(Weight { name, shape, datum_type, file, place, scale: None, is_row })
     }
 
@@ -109,8 +105,8 @@ impl Weight {
     }
 
     /// As they are in the file.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.file[self.place.clone()]
+    pub(super) fn bytes(&self) -> io::Result<Bytes> {
+        self.file.read(self.place.clone())
     }
 
     #[cfg(test)]
@@ -148,23 +144,27 @@ impl Weight {
             && self.is_row == other.is_row
     }
 
-    /// Gives the rest of the file back, if nothing else is in use of it. A little that comes before may stay, since moving
-    /// some ten megabytes takes milliseconds.
-    pub(super) fn leave_file(&mut self) {
-        let mut file = std::mem::take(&mut self.file);
-        file.truncate(self.place.end);
-        if self.place.start > self.place.len() / 8 {
-            file = file.split_off(self.place.start);
+    /// Takes what it is of the file, and gives the rest back, if nothing else is in use of it. A little that comes before
+    /// may stay, since moving some ten megabytes takes milliseconds.
+    pub(super) fn leave_file(&mut self) -> io::Result<()> {
+        let end = self.place.end;
+        if self.place.start > self.place.len() / 8 || matches!(self.file, File::Elsewhere(_)) {
+            self.file = File::Memory(self.bytes()?);
             self.place = 0..self.place.len();
+        } else {
+            self.file = File::Memory(self.file.read(0..end)?);
         }
-        let mut own = Vec::from(file);
-        own.shrink_to_fit();
-        self.file = own.into();
+        if let File::Memory(bytes) = &mut self.file {
+            let mut own = Vec::from(std::mem::take(bytes));
+            own.shrink_to_fit();
+            *bytes = own.into();
+        }
+        Ok(())
     }
 
     pub(super) fn tensor(&self) -> TractResult<Tensor> {
         if self.scale.is_none() {
-            let blob = Blob::from_bytes_alignment(self.bytes(), vector_size())?;
+            let blob = Blob::from_bytes_alignment(&self.bytes()?, vector_size())?;
             let storage = PlainStorage::from(blob);
             return Tensor::from_storage(self.datum_type, &self.shape, storage).into_plain_ram();
         }
@@ -181,19 +181,23 @@ impl Weight {
         places: impl Iterator<Item = &'a mut [f32]>,
     ) -> TractResult<()> {
         let columns = columns(&self.shape)?;
+        let (mut places, place) = (places.enumerate(), self.place.clone());
         match &self.scale {
             None => {
                 ensure!(self.datum_type == f32::datum_type(), "{self:?} is not of f32");
-                for (to, stored) in places.zip(self.bytes().chunks_exact(4 * columns)) {
-                    isovec_kernels::read_floats(stored, to);
-                }
+                self.file.rows(place, 4 * columns, |stored| {
+                    if let Some((_, to)) = places.next() {
+                        isovec_kernels::read_floats(stored, to);
+                    }
+                })?;
             }
             Some(scale) => {
                 let mut row = scale.rows(&self.shape)?;
-                for (i, (to, stored)) in places.zip(self.bytes().chunks_exact(columns)).enumerate()
-                {
-                    row.restore(i, stored, self.is_signed(), to);
-                }
+                self.file.rows(place, columns, |stored| {
+                    if let Some((i, to)) = places.next() {
+                        row.restore(i, stored, self.is_signed(), to);
+                    }
+                })?;
             }
         }
         Ok(())
@@ -207,14 +211,13 @@ impl Weight {
     pub(super) fn read_row(&self, row: usize, into: &mut [f32]) -> TractResult<()> {
         let [rows, columns] = *self.shape else { bail!("rows of a weight of {:?}", self.shape) };
         ensure!(row < rows && into.len() == columns, "row {row} of {:?}", self.shape);
+        let size = if self.scale.is_some() { columns } else { 4 * columns };
+        let start = self.place.start + size * row;
+        let stored = self.file.read(start..start + size)?;
         match &self.scale {
-            None => {
-                let bytes = &self.bytes()[4 * columns * row..][..4 * columns];
-                isovec_kernels::read_floats(bytes, into);
-            }
+            None => isovec_kernels::read_floats(&stored, into),
             Some(scale) => {
-                let stored = &self.bytes()[columns * row..][..columns];
-                scale.rows(&self.shape)?.restore(row, stored, self.is_signed(), into);
+                scale.rows(&self.shape)?.restore(row, &stored, self.is_signed(), into);
             }
         }
         Ok(())
@@ -331,6 +334,7 @@ pub(super) fn wire(parsed: ParseResult, weights: Vec<Weight>, stay: bool) -> Tra
 
 #[cfg(test)]
 mod tests {
+    use super::super::file::tests::apart;
     use super::*;
 
     #[test]
@@ -338,23 +342,18 @@ mod tests {
         let file: Vec<u8> = (0..3 * LONG).map(|i| (i % 251) as u8).collect();
         let tensor = TensorProto { data_type: DataType::Uint8 as i32, ..TensorProto::default() };
         for (start, kept) in [(0, LONG), (LONG / 8, LONG / 8 + LONG), (LONG, LONG)] {
-            let whole = Bytes::from(file.clone());
-            let bytes = whole.slice(start..start + LONG);
-            let mut weight = Weight::new(&tensor, vec![LONG], &bytes, &whole, false).unwrap();
-            drop((bytes, whole));
-            weight.leave_file();
-            assert_eq!(weight.bytes(), &file[start..start + LONG]);
-            assert_eq!(weight.file.len(), kept);
+            let whole = File::from(file.clone());
+            for (whole, kept) in [(whole, kept), (apart(file.clone()), LONG)] {
+                let place = start..start + LONG;
+                let mut weight =
+                    Weight::new(&tensor, vec![LONG], &whole, place.clone(), false).unwrap();
+                drop(whole);
+                weight.leave_file().unwrap();
+                assert_eq!(weight.bytes().unwrap(), file[place]);
+                assert!(matches!(&weight.file, File::Memory(bytes) if bytes.len() == kept));
+            }
         }
-    }
-
-    #[test]
-    fn bytes_of_another_file_are_taken_as_they_are() {
-        let tensor = TensorProto { data_type: DataType::Int8 as i32, ..TensorProto::default() };
-        let [bytes, file] = [vec![7; LONG], vec![0; 2 * LONG]].map(Bytes::from);
-        let weight = Weight::new(&tensor, vec![LONG], &bytes, &file, false).unwrap();
-        assert_eq!(weight.bytes(), bytes);
-        let short = Weight::new(&tensor, vec![LONG - 1], &bytes.slice(1..), &file, false);
-        assert!(short.is_none());
+        let file = File::from(file);
+        assert!(Weight::new(&tensor, vec![LONG - 1], &file, 1..LONG, false).is_none());
     }
 }

@@ -7,8 +7,8 @@ use crate::hashed::check_sha256;
 use crate::image::{ImageFormat, ImageLimits, Pixels, Preprocessing};
 use crate::pooling::{dimensions, finish};
 use crate::{
-    Error, ErrorKind, Execution, Fingerprint, HashedBytes, Kernels, ModelKind, ModelSpec,
-    Precision, Result,
+    Error, ErrorKind, Execution, Fingerprint, HashedBytes, Kernels, ModelFile, ModelKind,
+    ModelSpec, Precision, Result,
 };
 
 /// Turns image files (JPEG, PNG, WebP) into vectors.
@@ -97,11 +97,12 @@ impl ImageEmbedder {
     ///
     /// [`InvalidConfig`](ErrorKind::InvalidConfig) for a model that is not of images, and for settings
     /// that it does not allow; [`InvalidModel`](ErrorKind::InvalidModel) and
-    /// [`TooLarge`](ErrorKind::TooLarge) for a file that cannot be used, and
-    /// [`EnginePanic`](ErrorKind::EnginePanic) if the engine panicked over it.
+    /// [`TooLarge`](ErrorKind::TooLarge) for a file that cannot be used,
+    /// [`EnginePanic`](ErrorKind::EnginePanic) if the engine panicked over it, and of a file that is
+    /// [read elsewhere](ModelFile::read_at) [`Io`](ErrorKind::Io) or [`OutOfMemory`](ErrorKind::OutOfMemory) if that failed.
     pub fn new<'a>(
         spec: &ModelSpec,
-        model: impl Into<HashedBytes<'a>>,
+        model: impl Into<ModelFile<'a>>,
         options: &ImageOptions,
     ) -> Result<Self> {
         spec.check_kind(ModelKind::Image)?;

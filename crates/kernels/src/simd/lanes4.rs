@@ -100,10 +100,8 @@ impl Integers for Lanes4 {
 
     #[inline(always)]
     unsafe fn store_integers(x: F32x4, to: *mut u8) {
-        // Lowest bits first, so these are 16 of each lane, of which the upper eight are not the integer's.
-        let integers = x.to_array().map(|x| x.to_bits() as u16 & 0xff);
         // SAFETY: as the caller promises.
-        unsafe { to.cast::<[u16; 4]>().write_unaligned(integers) }
+        unsafe { imp::store_integers(x.to_array(), to) }
     }
 }
 
@@ -136,6 +134,15 @@ mod imp {
         let x = f32x4_convert_i32x4(i32x4_sub(a, product));
         // SAFETY: both are sixteen bytes.
         unsafe { std::mem::transmute::<v128, [f32; 4]>(x) }
+    }
+
+    #[inline(always)]
+    pub(crate) unsafe fn store_integers(x: [f32; 4], to: *mut u8) {
+        // SAFETY: both are sixteen bytes.
+        let x = unsafe { std::mem::transmute::<[f32; 4], v128>(x) };
+        let integers = v128_and(x, i32x4_splat(0xff));
+        // SAFETY: eight bytes, as the caller promises.
+        unsafe { v128_store64_lane::<0>(i16x8_narrow_i32x4(integers, integers), to.cast()) }
     }
 }
 
@@ -178,5 +185,13 @@ mod imp {
         // SAFETY: as the caller promises.
         let c = unsafe { c.cast::<[i32; 4]>().read_unaligned() };
         from_fn(|i| (a.0[i] - b * c[i]) as f32)
+    }
+
+    #[inline(always)]
+    pub(crate) unsafe fn store_integers(x: [f32; 4], to: *mut u8) {
+        // Lowest bits first, so these are 16 of each lane, of which the upper eight are not the integer's.
+        let integers = x.map(|x| x.to_bits() as u16 & 0xff);
+        // SAFETY: as the caller promises.
+        unsafe { to.cast::<[u16; 4]>().write_unaligned(integers) }
     }
 }

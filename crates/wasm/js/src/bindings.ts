@@ -35,11 +35,6 @@ export interface RawModel extends RawObject {
   readonly fingerprint: string;
 }
 
-/** The copy of an ONNX file that a model takes over. */
-export interface RawModelBytes extends RawObject {
-  [Symbol.dispose](): void;
-}
-
 /** A model that is made of an ONNX file, whose sha256 it may be told afterwards. */
 export interface RawFileModel extends RawModel {
   setModelSha256(sha256: string): void;
@@ -92,24 +87,26 @@ export interface RawHits {
 }
 
 export interface Bindings {
-  readonly ModelBytes: new (bytes: Uint8Array, sha256?: string) => RawModelBytes;
   readonly TextModel: new (
     specJson: string,
-    model: RawModelBytes,
+    model: Uint8Array,
+    modelSha256: string | undefined,
     tokenizer: Uint8Array,
     tokenizerSha256: string | undefined,
     optionsJson: string,
   ) => RawTextModel;
   readonly ClipTextModel: new (
     specJson: string,
-    model: RawModelBytes,
+    model: Uint8Array,
+    modelSha256: string | undefined,
     tokenizer: Uint8Array,
     tokenizerSha256: string | undefined,
     optionsJson: string,
   ) => RawClipTextModel;
   readonly ImageModel: new (
     specJson: string,
-    model: RawModelBytes,
+    model: Uint8Array,
+    modelSha256: string | undefined,
     optionsJson: string,
   ) => RawImageModel;
   readonly FusionModel: {

@@ -15,7 +15,16 @@ export function ownCopy(bytes: Uint8Array | ArrayBuffer): Uint8Array<ArrayBuffer
   }
 }
 
-/** The same of an argument that must be a `Uint8Array`. */
+/** The same bytes, in an array of no class of the caller's, whose methods may be other ones. */
+export function plainView(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  } catch (error) {
+    throw toIsovecError(error, "invalid_input");
+  }
+}
+
+/** A copy of an argument that must be a `Uint8Array`. */
 export function ownBytes(name: string, bytes: unknown): Uint8Array<ArrayBuffer> {
   if (tagOf(bytes) === "Uint8Array") return ownCopy(bytes as Uint8Array);
   throw new IsovecError("invalid_input", `${name}: expected a Uint8Array, not ${typeof bytes}`);

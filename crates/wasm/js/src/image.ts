@@ -5,7 +5,7 @@ import { tagOf } from "./bytes.js";
 import { IsovecError } from "./errors.js";
 import type { LoadOptions } from "./loader.js";
 import type { Resource } from "./resource.js";
-import { given, type ModelSource, named, open } from "./source.js";
+import { type Create, type Opened, openGiven, openNamed } from "./source.js";
 import type { ModelSpec, Precision } from "./spec.js";
 
 /** An image file: JPEG, PNG or WebP, in bytes. A `File` that was dropped on a page is a `Blob`. */
@@ -53,13 +53,13 @@ export interface ImageOptions {
   readonly limits?: ImageLimits;
 }
 
-/** A model that comes as bytes, which are copied at once. */
+/** A model that comes as bytes, which are read at once. */
 export interface ImageBytes extends ImageOptions {
   /** Its facts, or the name of a model that is known. */
   readonly spec: string | ModelSpec;
   /** The ONNX file. */
   readonly model: Uint8Array;
-  /** Keep the copies, so that the model can be made anew after a crash. */
+  /** Keep copies, so that the model can be made anew after a crash. */
   readonly keepBytes?: boolean;
 }
 
@@ -99,15 +99,14 @@ export class ImageEmbedder implements ImageEmbedderLike {
   readonly #maxBytes: number;
 
   private constructor(
-    resource: Resource<RawImageModel>,
-    source: ModelSource,
+    { resource, spec, variant }: Opened<RawImageModel>,
     facts: Pick<ImageEmbedderLike, "dims" | "fingerprint">,
     options: ImageOptions,
   ) {
     this.#resource = resource;
     this.#maxBytes = options.limits?.maxBytes ?? MAX_IMAGE_BYTES;
-    this.spec = source.spec;
-    this.variant = source.variant;
+    this.spec = spec;
+    this.variant = variant;
     this.dims = facts.dims;
     this.fingerprint = facts.fingerprint;
   }
@@ -117,24 +116,27 @@ export class ImageEmbedder implements ImageEmbedderLike {
     model: string | ModelSpec,
     options: LoadOptions & ImageOptions = {},
   ): Promise<ImageEmbedder> {
-    return await ImageEmbedder.#open(await named(model, "image", options), options);
+    const opened = await openNamed(model, "image", options, ImageEmbedder.#creator(options));
+    return await ImageEmbedder.#of(opened, options);
   }
 
   /** Loads a model from its file. */
   static async fromBytes(bytes: ImageBytes): Promise<ImageEmbedder> {
-    const { spec, model, keepBytes = false } = bytes;
-    return await ImageEmbedder.#open(await given(spec, "image", { model }, keepBytes), bytes);
+    const { spec, model, keepBytes } = bytes;
+    const create = ImageEmbedder.#creator(bytes);
+    return await ImageEmbedder.#of(await openGiven(spec, "image", { model, keepBytes }, create), bytes);
   }
 
-  static async #open(source: ModelSource, options: ImageOptions): Promise<ImageEmbedder> {
+  static #creator(options: ImageOptions): Create<RawImageModel> {
     const { exifOrientation, dimensions, precision, limits } = options;
     const settings = JSON.stringify({ exifOrientation, dimensions, precision, limits });
-    const resource = await open(
-      source,
-      (bindings, spec, model) => new bindings.ImageModel(spec, model, settings),
-    );
-    const facts = await resource.use(({ dims, fingerprint }) => ({ dims, fingerprint }));
-    return new ImageEmbedder(resource, source, facts, options);
+    return ({ ImageModel }, spec, { model, modelSha256 }) =>
+      new ImageModel(spec, model, modelSha256, settings);
+  }
+
+  static async #of(opened: Opened<RawImageModel>, options: ImageOptions): Promise<ImageEmbedder> {
+    const facts = await opened.resource.use(({ dims, fingerprint }) => ({ dims, fingerprint }));
+    return new ImageEmbedder(opened, facts, options);
   }
 
   /**

@@ -8,8 +8,12 @@ export type Maker<Raw> = () => Promise<Making<Raw>>;
 /** One such call. */
 export interface Making<Raw> {
   make(bindings: Bindings): Raw;
-  /** The instance to make it in, by default a new one. */
-  readonly instance?: Instance | undefined;
+}
+
+/** An object, and the instance that it was made in. */
+export interface Live<Raw> {
+  readonly instance: Instance;
+  readonly raw: Raw;
 }
 
 /**
@@ -17,7 +21,7 @@ export interface Making<Raw> {
  * anew.
  */
 export class Resource<Raw extends RawObject> {
-  #live: { readonly instance: Instance; readonly raw: Raw } | undefined;
+  #live: Live<Raw> | undefined;
   #remaking: Promise<void> | undefined;
   #disposed = false;
 
@@ -38,6 +42,13 @@ export class Resource<Raw extends RawObject> {
   ): Promise<Resource<Raw>> {
     const resource = new Resource(name, again);
     await resource.#make(first);
+    return resource;
+  }
+
+  /** One that was made already. */
+  static of<Raw extends RawObject>(name: string, live: Live<Raw>, again: Maker<Raw>): Resource<Raw> {
+    const resource = new Resource(name, again);
+    resource.#live = live;
     return resource;
   }
 
@@ -80,7 +91,7 @@ export class Resource<Raw extends RawObject> {
 
   async #make(maker: Maker<Raw>): Promise<void> {
     const making = await maker();
-    const instance = making.instance ?? (await newInstance());
+    const instance = await newInstance();
     const raw = instance.call((bindings) => making.make(bindings));
     this.#live = { instance, raw };
     if (this.#disposed) this.dispose();

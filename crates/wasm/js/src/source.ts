@@ -1,8 +1,8 @@
-import type { Bindings, RawFileModel, RawModelBytes } from "./bindings.js";
+import { makeAtOnce } from "./at-once.js";
+import type { Bindings, RawFileModel } from "./bindings.js";
 import { ownBytes } from "./bytes.js";
 import { cancelled, checkCancelled } from "./errors.js";
 import { platformSha256, sha256 } from "./hash.js";
-import { Held } from "./held.js";
 import { type LoadOptions, loadFiles } from "./loader.js";
 import { type Maker, noMaker, Resource } from "./resource.js";
 import { type ModelKind, type ModelSpec, resolveSpec } from "./spec.js";
@@ -10,8 +10,8 @@ import { defaultVariant } from "./variant.js";
 
 /** The files of a model, verified or as the caller gave them. */
 export interface Files {
-  readonly model: Uint8Array | Held;
-  /** The sha256 of `model`, unless it is held: then it is still computed. */
+  readonly model: Uint8Array;
+  /** The sha256 of `model`, where it is known already. */
   readonly modelSha256?: string | undefined;
   readonly tokenizer?: TokenizerFile | undefined;
 }
@@ -22,96 +22,106 @@ export interface TokenizerFile {
   readonly sha256: string | undefined;
 }
 
-/** A model before it is made: its spec, its files, and a way to have them again. */
-export interface ModelSource {
+/** The files that a caller has of a model. */
+export interface GivenFiles {
+  readonly model: Uint8Array;
+  readonly tokenizer?: Uint8Array | undefined;
+  /** Keep copies, so that the model can be made anew after a crash. */
+  readonly keepBytes?: boolean | undefined;
+}
+
+/** How a model's object inside of WebAssembly is made. It reads the files, and has no use of them afterwards. */
+export type Create<Raw> = (bindings: Bindings, specJson: string, files: Files) => Raw;
+
+/** A model's object inside of WebAssembly, and what it was made of. */
+export interface Opened<Raw extends RawFileModel> {
+  readonly resource: Resource<Raw>;
   readonly spec: ModelSpec;
   /** The variant of a model that was loaded by its name. */
   readonly variant: string | undefined;
-  readonly files: Files;
-  readonly again: (() => Promise<Files>) | undefined;
-  /** Cancels making it. */
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** A model by its name or pinned spec. After a crash, its files are read again in the same way. */
-export async function named(
+export async function openNamed<Raw extends RawFileModel>(
   model: string | ModelSpec,
   kind: ModelKind,
   options: LoadOptions,
-): Promise<ModelSource> {
+  create: Create<Raw>,
+): Promise<Opened<Raw>> {
   const spec = await resolveSpec(model, kind);
   const variant = options.variant ?? defaultVariant(spec);
   const files = await loadFiles(spec, variant, options);
   checkCancelled(options.signal, `loading ${spec.name}`);
   // Nobody waits with a bar or a button when a model is loaded anew.
   const { onProgress: _, signal, ...quiet } = options;
-  return { spec, variant, files, again: () => loadFiles(spec, variant, quiet), signal };
+  const resource = await make(spec, files, () => loadFiles(spec, variant, quiet), create);
+  if (signal?.aborted) {
+    resource.dispose();
+    throw cancelled(signal, `loading ${spec.name}`);
+  }
+  return { resource, spec, variant };
 }
 
 /** A model whose files the caller has. */
-export async function given(
+export async function openGiven<Raw extends RawFileModel>(
   model: string | ModelSpec,
   kind: ModelKind,
-  files: { readonly model: Uint8Array; readonly tokenizer?: Uint8Array | undefined },
-  keepBytes: boolean,
-): Promise<ModelSource> {
-  // Copied before the first wait: what is loaded, and kept, is what was hashed. The small file is hashed first, since
-  // the platform may have one thread for both.
-  const json = kind === "image" ? undefined : ownBytes("tokenizer", files.tokenizer);
-  const jsonSha256 = json && platformSha256(json);
-  const held = keepBytes ? undefined : Held.of(files.model);
-  const bytes = held ?? ownBytes("model", files.model);
-  const spec = await resolveSpec(model, kind);
-  const tokenizer = json && { bytes: json, sha256: await jsonSha256 };
-  const modelSha256 = bytes instanceof Held ? undefined : await sha256(bytes);
-  const copied = { model: bytes, tokenizer, modelSha256 };
-  return { spec, variant: undefined, files: copied, again: keepBytes ? constant(copied) : undefined };
+  given: GivenFiles,
+  create: Create<Raw>,
+): Promise<Opened<Raw>> {
+  const keepBytes = given.keepBytes ?? false;
+  const made = keepBytes ? undefined : makeAtOnce(model, kind, given, create);
+  if (made !== undefined) {
+    const resource = Resource.of(nameOf(made.spec), made.live, noMaker);
+    try {
+      const sha256 = await made.sha256;
+      await resource.use((raw) => raw.setModelSha256(sha256));
+    } catch (error) {
+      resource.dispose();
+      throw error;
+    }
+    return { resource, spec: made.spec, variant: undefined };
+  }
+  const { spec, files } = await copied(model, kind, given);
+  const resource = await make(spec, files, keepBytes ? constant(files) : undefined, create);
+  return { resource, spec, variant: undefined };
 }
 
-/** Makes a model's object inside of WebAssembly. */
-export async function open<Raw extends RawFileModel>(
-  { spec, files, again, signal }: ModelSource,
+/** Copies of a caller's files, made before the first wait: what is loaded, and kept, is what was hashed. */
+async function copied(model: string | ModelSpec, kind: ModelKind, given: GivenFiles) {
+  // The small file is hashed first, since the platform may have one thread for both.
+  const json = kind === "image" ? undefined : ownBytes("tokenizer", given.tokenizer);
+  const jsonSha256 = json && platformSha256(json);
+  const bytes = ownBytes("model", given.model);
+  const spec = await resolveSpec(model, kind);
+  const tokenizer = json && { bytes: json, sha256: await jsonSha256 };
+  return { spec, files: { model: bytes, tokenizer, modelSha256: await sha256(bytes) } };
+}
+
+async function make<Raw extends RawFileModel>(
+  spec: ModelSpec,
+  files: Files,
+  again: (() => Promise<Files>) | undefined,
   create: Create<Raw>,
 ): Promise<Resource<Raw>> {
   const maker = makers(JSON.stringify(spec), create);
   const remake = again === undefined ? noMaker : maker(again);
-  const resource = await Resource.create(`model "${spec.name}"`, maker(constant(files)), remake);
-  try {
-    if (files.model instanceof Held) {
-      const sha256 = await files.model.sha256;
-      await resource.use((raw) => raw.setModelSha256(sha256));
-    }
-    if (signal?.aborted) throw cancelled(signal, `loading ${spec.name}`);
-  } catch (error) {
-    resource.dispose();
-    throw error;
-  }
-  return resource;
+  return await Resource.create(nameOf(spec), maker(constant(files)), remake);
 }
 
-type Create<Raw> = (
-  bindings: Bindings,
-  specJson: string,
-  model: RawModelBytes,
-  tokenizer: TokenizerFile | undefined,
-) => Raw;
-
-// Functions of their own: a closure in `open` would keep its `files` alive as long as the model.
+// Functions of their own: a closure in `make` would keep its `files` alive as long as the model.
 function makers<Raw>(
   specJson: string,
   create: Create<Raw>,
 ): (source: () => Promise<Files>) => Maker<Raw> {
   return (source) => async () => {
-    const { model, modelSha256, tokenizer } = await source();
-    const isHeld = model instanceof Held;
-    return {
-      instance: isHeld ? model.instance : undefined,
-      make(bindings) {
-        const bytes = isHeld ? model.bytes : new bindings.ModelBytes(model, modelSha256);
-        return create(bindings, specJson, bytes, tokenizer);
-      },
-    };
+    const files = await source();
+    return { make: (bindings) => create(bindings, specJson, files) };
   };
+}
+
+function nameOf({ name }: ModelSpec): string {
+  return `model "${name}"`;
 }
 
 function constant<T>(value: T): () => Promise<T> {

@@ -1,4 +1,4 @@
-import { compiledModule, functionsInstance } from "./engine.js";
+import { compiledModule, functionsInstance, type Instance } from "./engine.js";
 import { IsovecError } from "./errors.js";
 
 /** What a model takes. */
@@ -102,8 +102,12 @@ let builtIn: readonly ModelSpec[] | undefined;
  */
 export async function models(): Promise<readonly ModelSpec[]> {
   await compiledModule();
-  builtIn ??= JSON.parse(functionsInstance().call((b) => b.builtInModels())) as ModelSpec[];
-  return structuredClone(builtIn);
+  return structuredClone(known(functionsInstance()));
+}
+
+function known(instance: Instance): readonly ModelSpec[] {
+  builtIn ??= JSON.parse(instance.call((b) => b.builtInModels())) as ModelSpec[];
+  return builtIn;
 }
 
 /** The spec of this name, or `model` itself if it is a spec; of one of these kinds. */
@@ -111,7 +115,17 @@ export async function resolveSpec(
   model: string | ModelSpec,
   kind: ModelKind,
 ): Promise<ModelSpec> {
-  const spec = typeof model === "string" ? await byName(model) : structuredClone(model);
+  if (typeof model === "string") await compiledModule();
+  return specOf(model, kind, functionsInstance);
+}
+
+/** The same without waiting. The names are known to any instance. */
+export function specOf(
+  model: string | ModelSpec,
+  kind: ModelKind,
+  instance: () => Instance,
+): ModelSpec {
+  const spec = structuredClone(typeof model === "string" ? byName(model, instance()) : model);
   const actual = spec.kind ?? "text";
   if (actual !== kind) {
     throw new IsovecError(
@@ -122,11 +136,11 @@ export async function resolveSpec(
   return spec;
 }
 
-async function byName(name: string): Promise<ModelSpec> {
-  const known = await models();
-  const spec = known.find((candidate) => candidate.name === name);
+function byName(name: string, instance: Instance): ModelSpec {
+  const candidates = known(instance);
+  const spec = candidates.find((candidate) => candidate.name === name);
   if (spec !== undefined) return spec;
-  const names = known.map((candidate) => candidate.name).join(", ");
+  const names = candidates.map((candidate) => candidate.name).join(", ");
   throw new IsovecError("not_found", `no model is named "${name}"; there are: ${names}`);
 }
 

@@ -4,7 +4,13 @@ import type { RawClipTextModel, RawTextModel } from "./bindings.js";
 import { IsovecError } from "./errors.js";
 import type { LoadOptions } from "./loader.js";
 import type { Resource } from "./resource.js";
-import { given, type ModelSource, named, open, type TokenizerFile } from "./source.js";
+import {
+  type Create,
+  type Opened,
+  openGiven,
+  openNamed,
+  type TokenizerFile,
+} from "./source.js";
 import type { ModelSpec, Precision } from "./spec.js";
 
 /** The vector of one text. */
@@ -44,7 +50,7 @@ export interface PromptOptions {
   readonly prompt?: string;
 }
 
-/** A model that comes as bytes, which are copied at once. */
+/** A model that comes as bytes, which are read at once. */
 export interface TextBytes extends TextOptions {
   /** Its facts, or the name of a model that is known. */
   readonly spec: string | ModelSpec;
@@ -52,7 +58,7 @@ export interface TextBytes extends TextOptions {
   readonly model: Uint8Array;
   /** The `tokenizer.json`. */
   readonly tokenizer: Uint8Array;
-  /** Keep the copies, so that the model can be made anew after a crash. */
+  /** Keep copies, so that the model can be made anew after a crash. */
   readonly keepBytes?: boolean;
 }
 
@@ -101,10 +107,10 @@ abstract class TextModelBase<Raw extends RawClipTextModel> implements TextEmbedd
   readonly #resource: Resource<Raw>;
 
   /** @internal */
-  protected constructor(resource: Resource<Raw>, source: ModelSource, facts: Facts) {
+  protected constructor({ resource, spec, variant }: Opened<Raw>, facts: Facts) {
     this.#resource = resource;
-    this.spec = source.spec;
-    this.variant = source.variant;
+    this.spec = spec;
+    this.variant = variant;
     this.dims = facts.dims;
     this.maxTokens = facts.maxTokens;
     this.fingerprint = facts.fingerprint;
@@ -190,7 +196,8 @@ export class TextEmbedder extends TextModelBase<RawTextModel> {
     model: string | ModelSpec,
     options: LoadOptions & TextOptions = {},
   ): Promise<TextEmbedder> {
-    return await TextEmbedder.#open(await named(model, "text", options), options);
+    const opened = await openNamed(model, "text", options, TextEmbedder.#creator(options));
+    return new TextEmbedder(opened, await factsOf(opened));
   }
 
   /**
@@ -203,20 +210,16 @@ export class TextEmbedder extends TextModelBase<RawTextModel> {
    * ```
    */
   static async fromBytes(bytes: TextBytes): Promise<TextEmbedder> {
-    const source = await given(bytes.spec, "text", bytes, bytes.keepBytes ?? false);
-    return await TextEmbedder.#open(source, bytes);
+    const opened = await openGiven(bytes.spec, "text", bytes, TextEmbedder.#creator(bytes));
+    return new TextEmbedder(opened, await factsOf(opened));
   }
 
-  static async #open(source: ModelSource, options: TextOptions): Promise<TextEmbedder> {
+  static #creator(options: TextOptions): Create<RawTextModel> {
     const settings = optionsJson(options);
-    const resource = await open(
-      source,
-      (bindings, spec, model, tokenizer) => {
-        const { bytes, sha256 } = present(tokenizer);
-        return new bindings.TextModel(spec, model, bytes, sha256, settings);
-      },
-    );
-    return new TextEmbedder(resource, source, await factsOf(resource));
+    return ({ TextModel }, spec, { model, modelSha256, tokenizer }) => {
+      const { bytes, sha256 } = present(tokenizer);
+      return new TextModel(spec, model, modelSha256, bytes, sha256, settings);
+    };
   }
 
   /** @internal */
@@ -251,25 +254,22 @@ export class ClipTextEmbedder extends TextModelBase<RawClipTextModel> {
     model: string | ModelSpec,
     options: LoadOptions & TextOptions = {},
   ): Promise<ClipTextEmbedder> {
-    return await ClipTextEmbedder.#open(await named(model, "clip-text", options), options);
+    const opened = await openNamed(model, "clip-text", options, ClipTextEmbedder.#creator(options));
+    return new ClipTextEmbedder(opened, await factsOf(opened));
   }
 
   /** Loads a model from its files. */
   static async fromBytes(bytes: TextBytes): Promise<ClipTextEmbedder> {
-    const source = await given(bytes.spec, "clip-text", bytes, bytes.keepBytes ?? false);
-    return await ClipTextEmbedder.#open(source, bytes);
+    const opened = await openGiven(bytes.spec, "clip-text", bytes, ClipTextEmbedder.#creator(bytes));
+    return new ClipTextEmbedder(opened, await factsOf(opened));
   }
 
-  static async #open(source: ModelSource, options: TextOptions): Promise<ClipTextEmbedder> {
+  static #creator(options: TextOptions): Create<RawClipTextModel> {
     const settings = optionsJson(options);
-    const resource = await open(
-      source,
-      (bindings, spec, model, tokenizer) => {
-        const { bytes, sha256 } = present(tokenizer);
-        return new bindings.ClipTextModel(spec, model, bytes, sha256, settings);
-      },
-    );
-    return new ClipTextEmbedder(resource, source, await factsOf(resource));
+    return ({ ClipTextModel }, spec, { model, modelSha256, tokenizer }) => {
+      const { bytes, sha256 } = present(tokenizer);
+      return new ClipTextModel(spec, model, modelSha256, bytes, sha256, settings);
+    };
   }
 
   /** @internal */
@@ -296,7 +296,7 @@ function inGroups(texts: readonly string[]): string[][] {
   return groups;
 }
 
-async function factsOf(resource: Resource<RawClipTextModel>): Promise<Facts> {
+async function factsOf({ resource }: Opened<RawClipTextModel>): Promise<Facts> {
   return await resource.use(({ dims, maxTokens, fingerprint }) => {
     return { dims, maxTokens, fingerprint };
   });

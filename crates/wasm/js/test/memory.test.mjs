@@ -1,6 +1,6 @@
 // R45: rounds of load, embed and dispose do not grow memory.
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -68,6 +68,9 @@ test("a loaded model keeps none of its files, and a disposed one nothing", async
   const after = await settled();
   t.diagnostic(show([before, loaded, after]).join(" "));
   assert.ok(after.held - before.held < 10 * MB, "something is held");
+  // Words and weights, as large as the file, and what the rest of the model needs: no copy of the file beside them.
+  const { size } = await stat(join(FOLDERS.store, "all-MiniLM-L6-v2", "onnx", "model.onnx"));
+  assert.ok(loaded.held - before.held < 1.8 * size, "the file is in memory, too");
 });
 
 test("a model from bytes keeps no copy of them, unless it is asked to", async (t) => {

@@ -1,14 +1,18 @@
 //! An encoder of layers that are alike, and of some that are not quite.
 
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use prost::Message;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, ModelProto, OperatorSetIdProto, ValueInfoProto, type_proto};
 use tract_onnx::pb::{TypeProto, type_proto::Value};
 
+use super::super::file::tests::Apart;
 use super::super::proto::decode;
 use super::super::{Engine, Expected, Output, Takes};
 use super::*;
-use crate::{HashedBytes, Kernels, Pooling, Precision};
+use crate::{ErrorKind, HashedBytes, Kernels, ModelFile, Pooling, Precision, ReadAt};
 
 const HIDDEN: usize = 64;
 const HEADS: i64 = 4;
@@ -164,21 +168,41 @@ impl Model {
 
     /// How many layers are left out.
     fn left_out(&self) -> Option<usize> {
-        Some(shorten(&decode(self.file(), false).unwrap())?.1.len())
+        Some(shorten(&decode(&self.file().into(), false).unwrap())?.1.len())
     }
 }
 
-/// The vectors of some tokens, and how many blocks they went through.
-fn run(model: &Model, kernels: Kernels) -> (usize, Vec<f32>) {
-    let expected = Expected {
+fn expected(kernels: Kernels) -> Expected<'static> {
+    Expected {
         takes: Takes::Text,
         dims: HIDDEN,
         pooling: Pooling::Mean,
         output: Some("last_hidden_state"),
         kernels,
         precision: Precision::Fp32,
-    };
-    let engine = Engine::load(HashedBytes::from(model.file()), &expected).unwrap();
+    }
+}
+
+/// The vectors of some tokens, and how many blocks they went through: the same wherever the file is.
+fn run(model: &Model, kernels: Kernels) -> (usize, Vec<f32>) {
+    let [memory, elsewhere] = [false, true].map(|elsewhere| {
+        let engine = Engine::load(file_of(model.file(), elsewhere), &expected(kernels)).unwrap();
+        vectors(&engine)
+    });
+    assert_eq!(memory, elsewhere);
+    memory
+}
+
+fn file_of(bytes: Vec<u8>, elsewhere: bool) -> ModelFile<'static> {
+    let bytes = HashedBytes::from(bytes);
+    if elsewhere {
+        ModelFile::read_at(Apart(bytes.bytes().to_vec()), bytes.sha256().into()).unwrap()
+    } else {
+        bytes.into()
+    }
+}
+
+fn vectors(engine: &Engine) -> (usize, Vec<f32>) {
     let output = engine.run_text(&[1, 7, 39, 0, 7], &[0; 5], &isovec_kernels::Alone).unwrap();
     let Output::Tokens(tokens) = output else { panic!("no tokens") };
     (engine.execution().fused_blocks, tokens.iter().copied().collect())
@@ -290,11 +314,57 @@ fn what_is_beside_the_block_in_a_layer_stays() {
 /// The weights of a row of layers are those of each, not of the first.
 #[test]
 fn each_layer_has_its_own_weights() {
-    let (_, layers) = shorten(&decode(Model::encoder().file(), false).unwrap()).unwrap();
+    let (_, layers) = shorten(&decode(&Model::encoder().file().into(), false).unwrap()).unwrap();
     for (k, layer) in layers.iter().enumerate() {
         assert_eq!(layer.len(), 16);
         for (first, own) in layer {
             assert_eq!(own.name(), first.replacen("l0", &format!("l{}", k + 1), 1));
+        }
+    }
+}
+
+/// A file of which one read fails, by its number.
+struct Broken {
+    file: Apart,
+    fails: usize,
+    reads: Arc<AtomicUsize>,
+}
+
+impl ReadAt for Broken {
+    fn size(&self) -> usize {
+        self.file.size()
+    }
+
+    fn read_exact_at(&self, into: &mut [u8], offset: usize) -> io::Result<()> {
+        if self.reads.fetch_add(1, Ordering::Relaxed) == self.fails {
+            // What the engine itself says of files that are none.
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the disk is on fire"));
+        }
+        self.file.read_exact_at(into, offset)
+    }
+}
+
+/// Each read fails in turn, and only once: what could go on without is not the model.
+#[test]
+fn a_file_that_cannot_be_read_is_no_model() {
+    let bytes = Model::encoder().file();
+    for (kernels, precision) in [
+        (Kernels::Plain, Precision::Fp32),
+        (Kernels::Plain, Precision::Int8),
+        (Kernels::Tract, Precision::Fp32),
+    ] {
+        let expected = Expected { precision, ..expected(kernels) };
+        for fails in 0.. {
+            let (file, reads) = (Apart(bytes.clone()), Arc::default());
+            let broken = Broken { file, fails, reads: Arc::clone(&reads) };
+            let file = ModelFile::read_at(broken, "0".repeat(64)).unwrap();
+            let Err(error) = Engine::load(file, &expected) else {
+                let reads = reads.load(Ordering::Relaxed);
+                assert!(reads <= fails && reads > 40, "{reads} reads, and none failed");
+                break;
+            };
+            assert_eq!(error.kind(), ErrorKind::Io, "{fails}: {error}");
+            assert_eq!(error.to_string(), "cannot read the ONNX file: the disk is on fire");
         }
     }
 }

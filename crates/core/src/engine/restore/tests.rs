@@ -59,7 +59,7 @@ fn model(
 
 /// The names of the nodes that are left, and the weight.
 fn restored(model: Vec<u8>, products: bool) -> (Vec<String>, Weight) {
-    let Decoded { graph, weights, .. } = decode(model, products).unwrap();
+    let Decoded { graph, weights, .. } = decode(&model.into(), products).unwrap();
     let nodes = graph.node.into_iter().map(|node| node.op_type).collect();
     (nodes, weights.into_iter().find(|weight| weight.shape() == SHAPE).unwrap())
 }
@@ -118,7 +118,7 @@ fn what_more_than_a_product_needs_stays_in_the_graph() {
         assert_eq!(nodes(&scale, &["y"]), 3, "{scale:?}");
     }
     let broken = model(&scaled(), DataType::Int8, (&[80], &[]), &["z"]);
-    let error = decode(broken, false).err().unwrap().to_string();
+    let error = decode(&broken.into(), false).err().unwrap().to_string();
     assert_eq!(error, "nothing in the ONNX graph produces the output \"z\"");
 }
 
