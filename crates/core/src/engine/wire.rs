@@ -20,7 +20,7 @@ pub(super) enum WireType {
 }
 
 /// Where a field is in the file.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Field {
     pub(super) number: u32,
     pub(super) wire_type: WireType,
@@ -157,11 +157,11 @@ mod tests {
     use super::super::file::tests::apart;
     use super::*;
 
-    fn fields(bytes: &[u8]) -> io::Result<Vec<(u32, WireType, Range<usize>, Range<usize>)>> {
+    fn fields(bytes: &[u8]) -> io::Result<Vec<Field>> {
         let file = File::from(bytes.to_vec());
         let mut found = Vec::new();
         Reader::new(&file).fields(0..bytes.len(), &mut |_, field| {
-            found.push((field.number, field.wire_type, field.whole, field.content));
+            found.push(field);
             Ok(())
         })?;
         Ok(found)
@@ -177,13 +177,19 @@ mod tests {
             &[0x82, 0x01, 0x00],
         ]
         .concat();
-        let expected = vec![
+        let expected = [
             (1, WireType::Varint, 0..3, 1..3),
             (2, WireType::Len, 3..7, 5..7),
             (3, WireType::Fixed, 7..12, 8..12),
             (4, WireType::Fixed, 12..21, 13..21),
             (16, WireType::Len, 21..24, 24..24),
         ];
+        let expected = expected.map(|(number, wire_type, whole, content)| Field {
+            number,
+            wire_type,
+            whole,
+            content,
+        });
         assert_eq!(fields(&bytes).unwrap(), expected);
         assert_eq!(fields(&[]).unwrap(), []);
     }
