@@ -11,19 +11,24 @@ use crate::{HashedBytes, Result};
 /// Bytes that can be read from any place, as those of a file or of a browser's memory can.
 ///
 /// ```
-/// use std::io;
+/// use std::fs::File;
+/// use std::io::{self, Read, Seek, SeekFrom};
+/// use std::sync::{Mutex, PoisonError};
 ///
-/// struct InMemory(Vec<u8>);
+/// struct OnDisk {
+///     file: Mutex<File>,
+///     size: usize,
+/// }
 ///
-/// impl isovec_core::ReadAt for InMemory {
+/// impl isovec_core::ReadAt for OnDisk {
 ///     fn size(&self) -> usize {
-///         self.0.len()
+///         self.size
 ///     }
 ///
 ///     fn read_exact_at(&self, into: &mut [u8], offset: usize) -> io::Result<()> {
-///         let from = offset..offset + into.len();
-///         into.copy_from_slice(self.0.get(from).ok_or(io::ErrorKind::UnexpectedEof)?);
-///         Ok(())
+///         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+///         file.seek(SeekFrom::Start(offset as u64))?;
+///         file.read_exact(into)
 ///     }
 /// }
 /// ```
@@ -37,6 +42,18 @@ pub trait ReadAt: Send + Sync {
     ///
     /// What hindered it; [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) where there are fewer.
     fn read_exact_at(&self, into: &mut [u8], offset: usize) -> io::Result<()>;
+}
+
+impl ReadAt for Vec<u8> {
+    fn size(&self) -> usize {
+        self.len()
+    }
+
+    fn read_exact_at(&self, into: &mut [u8], offset: usize) -> io::Result<()> {
+        let rest = self.get(offset..).and_then(|rest| rest.get(..into.len()));
+        into.copy_from_slice(rest.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
 }
 
 /// An ONNX file, and its sha256.

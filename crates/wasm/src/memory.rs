@@ -18,14 +18,16 @@ pub(crate) fn bytes(name: &str, value: &JsValue) -> Result<Vec<u8>> {
 pub(crate) fn array(name: &str, value: &JsValue) -> Result<Uint8Array> {
     check(name, value, "Uint8Array")?;
     let array: &Uint8Array = value.unchecked_ref();
-    // Not `length`, which is cut to 32 bits.
-    let bytes = Reflect::get(value, &"byteLength".into()).ok().and_then(|bytes| bytes.as_f64());
-    if bytes != Some(f64::from(array.length())) {
-        let message = format!("{name}: it has {} bytes, over 4 GiB", bytes.unwrap_or(f64::NAN));
-        return Err(Thrown::new(ErrorKind::TooLarge, message));
+    let (start, length) = (array.byte_offset(), array.length());
+    // Those are cut to 32 bits.
+    for (key, cut) in [("byteOffset", start), ("byteLength", length)] {
+        let whole = Reflect::get(value, &key.into()).ok().and_then(|number| number.as_f64());
+        if whole != Some(f64::from(cut)) {
+            let message = format!("{name}: its {key} is over 4 GiB");
+            return Err(Thrown::new(ErrorKind::TooLarge, message));
+        }
     }
-    let (buffer, start) = (array.buffer(), array.byte_offset());
-    Ok(Uint8Array::new_with_byte_offset_and_length(&buffer, start, array.length()))
+    Ok(Uint8Array::new_with_byte_offset_and_length(&array.buffer(), start, length))
 }
 
 /// Has the memory grow, if it can, for something of about this size that is made in pieces. It takes milliseconds once

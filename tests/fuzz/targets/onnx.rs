@@ -1,29 +1,12 @@
 //! Any bytes as a model, in memory and elsewhere: loaded and, if that works, run.
 #![no_main]
 
-use std::io;
-
-use isovec_core::{Manifest, ModelFile, ReadAt, TextEmbedder, TextOptions};
+use isovec_core::{Manifest, ModelFile, TextEmbedder, TextOptions};
 use libfuzzer_sys::fuzz_target;
 
 const SPEC: &str = "[[model]]\nname = \"m\"\ndims = 32\nmax_tokens = 48\npooling = \"mean\"";
 /// A tokenizer of three words is enough to reach the engine.
 const TOKENIZER: &str = r#"{"version":"1.0","model":{"type":"WordLevel","vocab":{"[UNK]":0,"a":1,"b":2},"unk_token":"[UNK]"},"pre_tokenizer":{"type":"Whitespace"}}"#;
-
-/// Bytes that are not said to be in memory.
-struct Elsewhere(Vec<u8>);
-
-impl ReadAt for Elsewhere {
-    fn size(&self) -> usize {
-        self.0.len()
-    }
-
-    fn read_exact_at(&self, into: &mut [u8], offset: usize) -> io::Result<()> {
-        let from = self.0.get(offset..offset + into.len());
-        into.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-}
 
 fuzz_target!(
     init: {
@@ -37,7 +20,7 @@ fuzz_target!(
         let load = |model: ModelFile<'_>| {
             TextEmbedder::new(&manifest.models[0], model, TOKENIZER.as_bytes(), &options)
         };
-        let elsewhere = ModelFile::read_at(Elsewhere(model.to_vec()), "0".repeat(64)).unwrap();
+        let elsewhere = ModelFile::read_at(model.to_vec(), "0".repeat(64)).unwrap();
         let vectors = [load(model.into()), load(elsewhere)].map(|loaded| {
             let vector = loaded.and_then(|embedder| embedder.embed("a b a")).ok()?.into_vector();
             assert!(vector.iter().all(|x| x.is_finite()));

@@ -136,23 +136,9 @@ impl From<Vec<u8>> for File {
 pub(super) mod tests {
     use super::*;
 
-    /// Bytes that are in memory, but not said to be.
-    pub(in crate::engine) struct Apart(pub(in crate::engine) Vec<u8>);
-
-    impl ReadAt for Apart {
-        fn size(&self) -> usize {
-            self.0.len()
-        }
-
-        fn read_exact_at(&self, into: &mut [u8], offset: usize) -> io::Result<()> {
-            let from = self.0.get(offset..offset + into.len());
-            into.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
-            Ok(())
-        }
-    }
-
+    /// A file that is not said to be in memory.
     pub(in crate::engine) fn apart(bytes: Vec<u8>) -> File {
-        let file: Arc<dyn ReadAt> = Arc::new(Apart(bytes));
+        let file: Arc<dyn ReadAt> = Arc::new(bytes);
         file.into()
     }
 

@@ -8,7 +8,6 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, ModelProto, OperatorSetIdProto, ValueInfoProto, type_proto};
 use tract_onnx::pb::{TypeProto, type_proto::Value};
 
-use super::super::file::tests::Apart;
 use super::super::proto::decode;
 use super::super::{Engine, Expected, Output, Takes};
 use super::*;
@@ -196,7 +195,7 @@ fn run(model: &Model, kernels: Kernels) -> (usize, Vec<f32>) {
 fn file_of(bytes: Vec<u8>, elsewhere: bool) -> ModelFile<'static> {
     let bytes = HashedBytes::from(bytes);
     if elsewhere {
-        ModelFile::read_at(Apart(bytes.bytes().to_vec()), bytes.sha256().into()).unwrap()
+        ModelFile::read_at(bytes.bytes().to_vec(), bytes.sha256().into()).unwrap()
     } else {
         bytes.into()
     }
@@ -325,14 +324,14 @@ fn each_layer_has_its_own_weights() {
 
 /// A file of which one read fails, by its number.
 struct Broken {
-    file: Apart,
+    file: Vec<u8>,
     fails: usize,
     reads: Arc<AtomicUsize>,
 }
 
 impl ReadAt for Broken {
     fn size(&self) -> usize {
-        self.file.size()
+        self.file.len()
     }
 
     fn read_exact_at(&self, into: &mut [u8], offset: usize) -> io::Result<()> {
@@ -355,7 +354,7 @@ fn a_file_that_cannot_be_read_is_no_model() {
     ] {
         let expected = Expected { precision, ..expected(kernels) };
         for fails in 0.. {
-            let (file, reads) = (Apart(bytes.clone()), Arc::default());
+            let (file, reads) = (bytes.clone(), Arc::default());
             let broken = Broken { file, fails, reads: Arc::clone(&reads) };
             let file = ModelFile::read_at(broken, "0".repeat(64)).unwrap();
             let Err(error) = Engine::load(file, &expected) else {
