@@ -107,6 +107,7 @@ struct Outline {
 }
 
 impl Outline {
+    /// Only the fields that the messages above have are read: others may be long.
     fn read(file: &File) -> io::Result<Self> {
         let mut outline = Outline::default();
         Reader::new(file).fields(0..file.len(), &mut |reader, field| {

@@ -339,6 +339,7 @@ test("bytes of the caller are read or copied at once: what is loaded and kept is
     const files = { spec, model: new Odd(model.slice().buffer), tokenizer: new Odd(tokenizer.slice().buffer) };
     const made = await TextEmbedder.fromBytes({ ...files, keepBytes });
     assert.equal(made.fingerprint, right.fingerprint);
+    assert.deepEqual((await made.embed("hello world")).vector, vector);
     made.dispose();
   }
   const shared = new Uint8Array(new SharedArrayBuffer(model.length));
