@@ -1,8 +1,10 @@
 // isovec's wasm beside onnxruntime-web's: the same model files, one thread each, in Node and Chromium.
 // Run by scripts/bench_web, which finds the files.
 //
-// Every model has a fresh process or page in which both sides are loaded and take turns, round by
-// round, row by row. A row is the median of its rounds. What is compared:
+// Every model has a fresh process or worker in which both sides are loaded and take turns, round by
+// round, row by row. A row is the median of its rounds. In Chromium that is a worker, where the package's
+// documentation puts it, or with --page the page itself, where a batch is run in smaller groups so that the
+// page goes on. What is compared:
 //   ours    the whole of embed(): tokens or pixels out of the input, the model, pooling, checks
 //   theirs  session.run() alone, of tensors made before; of a batch, at once or one by one, whichever
 //           is the faster
@@ -26,11 +28,12 @@ const peerEntry = "ort.wasm.bundle.min.mjs";
 const js = join(here, "..", "..", "crates", "wasm", "js");
 
 const USAGE = `usage: scripts/bench_web [--rounds N] [--only node|chromium] [--models fp32,int8,int8-dynamic,clip]
-                         [--json FILE] [--svg FILE] [--as-is] [--dist FOLDER]`;
+                         [--json FILE] [--svg FILE] [--as-is] [--dist FOLDER] [--page]`;
 const { values: options } = parseArgs({
   options: {
-    rounds: { type: "string", default: "9" },
+    rounds: { type: "string", default: "21" },
     only: { type: "string" },
+    page: { type: "boolean", default: false },
     models: { type: "string", default: "fp32,int8-dynamic,int8,clip" },
     json: { type: "string" },
     svg: { type: "string" },
@@ -88,7 +91,10 @@ function usage(problem) {
   process.exit(2);
 }
 
-/** Where jobs run: a name, and a function that runs one in a process or page of its own. */
+/** What happens once in a process, or slowly, is measured less often. */
+const loads = Math.min(rounds, 7);
+
+/** Where jobs run: a name, and a function that runs one in a process, worker or page of its own. */
 async function environments() {
   const found = [];
   if (options.only !== "chromium") {
@@ -128,7 +134,7 @@ async function chromium() {
     const { page, context, problems } = await openPage(browser, `${server.url}/bench/page.html`);
     try {
       await page.waitForFunction(() => globalThis.runJob && globalThis.crossOriginIsolated);
-      return await page.evaluate((task) => globalThis.runJob(task), { ...job, urls });
+      return await page.evaluate((task) => globalThis.runJob(task), { ...job, urls, worker: !options.page });
     } catch (error) {
       throw new Error([String(error), ...problems].join("\n"));
     } finally {
@@ -139,7 +145,8 @@ async function chromium() {
     await browser.close();
     await server.close();
   };
-  return { version: browser.version(), name: `Chromium ${browser.version().split(".")[0]}`, run, close };
+  const name = `Chromium ${browser.version().split(".")[0]}, ${options.page ? "a page" : "a worker"}`;
+  return { version: browser.version(), name, run, close };
 }
 
 /** The rows of one environment, as they were measured. */
@@ -147,7 +154,6 @@ async function measureAll({ name, run }) {
   const [rows, firstRows, againRows] = [[], [], []];
   for (const model of MODELS) {
     say(`${name}: ${model.title}`);
-    const loads = Math.min(rounds, 5);
     const png = model.kind === "image" ? syntheticPng() : undefined;
     const { cases, again } = await run({ kind: "rows", model, rounds, loads, png });
     rows.push(...cases);
@@ -169,10 +175,10 @@ async function measureAll({ name, run }) {
   return [...rows, ...againRows];
 }
 
-/** A row of what happens once in a process or page. */
+/** A row of what happens once in a process, worker or page. */
 async function measureOnce(run, name, job) {
   const row = { name, isovec: [], peer: [] };
-  for (let turn = 0; turn < Math.min(rounds, 7); turn++) {
+  for (let turn = 0; turn < loads; turn++) {
     for (const side of turn % 2 ? ["isovec", "peer"] : ["peer", "isovec"]) {
       // Each in a process of its own: what the first needs to see an end of is not in the second.
       row[side].push(await run({ kind: "once", side, ...job }));
@@ -278,7 +284,7 @@ function table({ panels, machine, isovec: own, peer, downloads: sizes }) {
   const line = (...parts) => `| ${parts.join(" | ")} |`;
   const heads = panels.flatMap(({ title }) => [`${title}: isovec`, peer, "isovec's speed"]);
   const out = [
-    `${machine.cpu}, ${machine.cores} cores; ${machine.date}; one thread each; medians of ${rounds} rounds`,
+    `${machine.cpu}, ${machine.cores} cores; ${machine.date}; one thread each; medians of ${rounds} rounds, of loading ${loads}`,
     [`isovec ${own}`, peer, ...panels.map(({ title, version }) => `${title.split(" ")[0]} ${version}`)].join(", "),
     "",
     line("", ...heads),

@@ -1,7 +1,7 @@
-// Both sides in one Node process or one page, by turns. Plain JavaScript without imports of Node.
+// Both sides in one Node process, page or worker, by turns. Plain JavaScript without imports of Node.
 
-/** How long one timing lasts at least: a page's clock is coarse. */
-const TIMING_MS = 250;
+/** How long one timing lasts at least. Short ones alternate often, and what else the machine does hits both sides. */
+const TIMING_MS = 100;
 /** How long each side runs before anything counts; by then the engine has optimised what is hot. */
 const WARM_UP_MS = 2000;
 /** One token each in the model's vocabulary; verified below. */
@@ -14,7 +14,7 @@ function newRow(name) {
 }
 
 /**
- * Measures one model in this process or page.
+ * Measures one model in this process, page or worker.
  *
  * @param sides - `iso`, the package; `ort`, onnxruntime-web; `read`, the bytes of a file by its id.
  * @param job - `model`, `rounds`, `loads`, and `png` where the model is one of images.

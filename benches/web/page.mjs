@@ -1,16 +1,13 @@
-// One job in this page, for main.mjs.
-import * as ort from "/ort/ort.wasm.bundle.min.mjs";
-import * as iso from "/isovec/browser.js";
+// One job in this page, or in a worker of it, for main.mjs.
+import { runJob } from "./job.mjs";
 
-import { measure, once } from "./measure.mjs";
+globalThis.runJob = ({ worker, ...job }) => (worker ? inWorker(job) : runJob(job));
 
-globalThis.runJob = async ({ kind, urls, png, ...job }) => {
-  const read = async (id) => {
-    const response = await fetch(urls[id]);
-    if (!response.ok) throw new Error(`${urls[id]}: HTTP status ${response.status}`);
-    return new Uint8Array(await response.arrayBuffer());
-  };
-  const sides = { iso, ort, read };
-  if (png) job.png = Uint8Array.from(atob(png), (character) => character.charCodeAt(0));
-  return kind === "once" ? await once(sides, job) : await measure(sides, job);
-};
+function inWorker(job) {
+  const worker = new Worker("/bench/worker.mjs", { type: "module" });
+  return new Promise((resolve, reject) => {
+    worker.addEventListener("message", ({ data }) => ("error" in data ? reject(new Error(data.error)) : resolve(data.result)));
+    worker.addEventListener("error", ({ message }) => reject(new Error(`the worker did not start: ${message}`)));
+    worker.postMessage(job);
+  }).finally(() => worker.terminate());
+}

@@ -8,11 +8,12 @@ use crate::bf16::{Pair, PairLoops, PairProduct, Pairs};
 use crate::linear::Floats;
 use crate::math::Activation;
 use crate::product::{Product, product};
-use crate::quantized::{Bytes, Group, RowScale, quantize};
+use crate::quantized::{ByHalves, Bytes, IntProduct, RowScale, pack, quantize};
 use crate::rows;
 use crate::simd::lanes4::Lanes4;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::x86::{Avx2, Avx512};
+use crate::strassen;
 
 /// An instruction set that there are loops for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,11 +97,11 @@ impl Isa {
             return None;
         }
         match self {
-            Isa::Plain => Some(&plain_ints::LOOPS),
+            Isa::Plain => Some(&plain_words::LOOPS),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 if is_x86_feature_detected!("avx512vnni") => Some(&vnni_ints::LOOPS),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 | Isa::Avx512 => Some(&avx2_ints::LOOPS),
+            Isa::Avx2 | Isa::Avx512 => Some(&avx2_words::LOOPS),
             #[cfg(target_arch = "x86_64")]
             Isa::Amx => Some(&amx_ints::LOOPS),
             #[cfg(not(target_arch = "x86_64"))]
@@ -123,8 +124,6 @@ impl Isa {
 
 /// A product of numbers.
 type FloatProduct = Product<Floats, f32, f32>;
-/// A product of integers.
-type IntProduct = Product<Bytes, Group, i8>;
 
 /// The loops of one instruction set. Each is unsafe for its pointers alone: a table is only given out on
 /// machines that can run it.
@@ -157,7 +156,12 @@ pub(crate) struct IntLoops {
     pub(crate) rows: usize,
     pub(crate) steps: usize,
     pub(crate) product: unsafe fn(&IntProduct),
+    /// The same for many rows, where integers have 16 bits when they are multiplied.
+    pub(crate) by_halves: Option<ByHalves>,
     pub(crate) quantize: unsafe fn(*const f32, usize, *mut u8) -> RowScale,
+    /// What is done to each row of weights at load.
+    pub(crate) raise: unsafe fn(&[f32], &mut [f32]),
+    pub(crate) round: unsafe fn(&[f32], u32, &mut pack::Gathered<'_>),
 }
 
 /// One instruction set's functions, each compiled for it as a whole.
@@ -253,7 +257,10 @@ macro_rules! int_loops {
                 rows: 1,
                 steps: 1,
                 product: int_product,
+                by_halves: None,
                 quantize: quantize_row,
+                raise,
+                round,
             };
 
             $(#[target_feature(enable = $feature)])?
@@ -267,13 +274,45 @@ macro_rules! int_loops {
                 // SAFETY: as above.
                 unsafe { quantize::<$simd>(row, n, to) }
             }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn raise(row: &[f32], largest: &mut [f32]) {
+                // SAFETY: as above.
+                unsafe { pack::raise::<$simd>(row, largest) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn round(row: &[f32], bits: u32, to: &mut pack::Gathered<'_>) {
+                // SAFETY: as above.
+                unsafe { pack::round::<$simd>(row, bits, to) }
+            }
         }
     };
 }
 
-int_loops!(plain_ints, Lanes4, 2 x 4);
+/// Those of instruction sets that multiply 16 bits.
+macro_rules! word_loops {
+    ($module:ident: $ints:ident, $simd:ident, $registers:literal x $rows:literal $(, $feature:literal)?) => {
+        int_loops!($ints, $simd, $registers x $rows $(, $feature)?);
+
+        mod $module {
+            use super::*;
+
+            pub(super) static LOOPS: IntLoops =
+                IntLoops { by_halves: Some(by_halves), ..$ints::LOOPS };
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn by_halves(of: &IntProduct, room: *mut i16) -> (usize, usize) {
+                // SAFETY: the caller promises the pointers, and Isa::int_loops the instructions.
+                unsafe { strassen::by_halves::<$simd, $registers, $rows>(of, room) }
+            }
+        }
+    };
+}
+
+word_loops!(plain_words: plain_ints, Lanes4, 2 x 4);
 #[cfg(target_arch = "x86_64")]
-int_loops!(avx2_ints, Avx2, 2 x 6, "avx2,fma");
+word_loops!(avx2_words: avx2_ints, Avx2, 2 x 6, "avx2,fma");
 #[cfg(target_arch = "x86_64")]
 int_loops!(vnni_ints, Avx512, 3 x 8, "avx512f,avx512vnni");
 

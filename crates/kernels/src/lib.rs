@@ -27,6 +27,7 @@ mod quantized;
 mod register;
 mod rows;
 mod simd;
+mod strassen;
 mod team;
 
 pub use encoder::{

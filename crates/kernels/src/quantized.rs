@@ -4,7 +4,9 @@
 //! A row's range is its own, so that it does not depend on its neighbours, as it would by a range for a whole input.
 //! `sum((a - zero_point) * b)` is `sum(a * b) - zero_point * sum(b)`, of which the last sum is known beforehand.
 
-use std::slice::ChunksExactMut;
+pub(crate) mod pack;
+
+use std::ops::Range;
 
 use crate::isa::IntLoops;
 use crate::linear::Columns;
@@ -12,6 +14,7 @@ use crate::math::{Activation, ROUND};
 use crate::memory::Aligned;
 use crate::product::{Operands, Product};
 use crate::simd::Integers;
+use crate::strassen;
 
 /// The most inputs of a product: more could add up to more than 32 bits.
 pub(crate) const MOST_INPUTS: usize = i32::MAX as usize / (255 * 128);
@@ -53,19 +56,17 @@ impl Quantized {
         let mut panels = Aligned::zeros((columns * steps * group).div_ceil(size_of::<f32>()));
         let largest = scales.as_mut_slice();
         for row in weights.chunks_exact(outputs) {
-            raise(largest, row);
+            // SAFETY: as many as fill panels with the outputs.
+            unsafe { (loops.raise)(row, largest) };
         }
         for scale in largest.iter_mut() {
             // What is this small comes to nothing.
             *scale = if *scale < SMALLEST { 1.0 } else { *scale / 127.0 };
         }
         let inverses: Vec<f32> = largest.iter().map(|scale| 1.0 / scale).collect();
-        let panel = (loops.width, loops.width * steps * group);
+        let panel_bytes = loops.width * steps * group;
         let to = (panels.bytes_mut(), sums.integers_mut());
-        match group {
-            2 => pack::<2>(weights, outputs, &inverses, panel, to),
-            _ => pack::<4>(weights, outputs, &inverses, panel, to),
-        }
+        pack::pack(loops, weights, outputs, &inverses, panel_bytes, to);
         Quantized { loops, inputs, panels, scales, sums }
     }
 
@@ -81,7 +82,18 @@ impl Quantized {
     pub(crate) fn scratch(&self, n: usize) -> Option<usize> {
         let rows = n.checked_next_multiple_of(self.loops.rows)?;
         let row = self.row_bytes() + size_of::<RowScale>();
-        Some(row.checked_mul(rows)?.div_ceil(size_of::<f32>()))
+        let halves = match self.by_halves(n) {
+            Some(_) => strassen::room(n, self.inputs, self.loops.width)?,
+            None => 0,
+        };
+        let bytes = row.checked_mul(rows)?.checked_add(halves.checked_mul(size_of::<i16>())?)?;
+        Some(bytes.div_ceil(size_of::<f32>()))
+    }
+
+    /// The loops of [`strassen`], where they are the faster ones.
+    fn by_halves(&self, n: usize) -> Option<ByHalves> {
+        let suits = n >= strassen::LEAST_ROWS && strassen::suits(self.inputs, self.loops.width);
+        self.loops.by_halves.filter(|_| suits)
     }
 
     fn steps(&self) -> usize {
@@ -131,70 +143,48 @@ impl Quantized {
                 c: to.place(),
                 c_stride: to.of,
             };
-            (self.loops.product)(&product);
-        }
-    }
-}
-
-/// Raises what is below the sizes of `row` to them. Like the two below a function of its own, so that WebAssembly's
-/// engines, which begin without optimising, have it optimised when the next row comes.
-#[inline(never)]
-fn raise(largest: &mut [f32], row: &[f32]) {
-    for (largest, x) in largest.iter_mut().zip(row) {
-        // Unlike `max`, this keeps a NaN, which then is in every sum of the column.
-        *largest = if x.abs() > *largest || x.is_nan() { x.abs() } else { *largest };
-    }
-}
-
-/// Rounds weights, puts their integers into panels of `width` columns and so many bytes, in groups, and adds them to the
-/// sums of their columns.
-fn pack<const GROUP: usize>(
-    weights: &[f32],
-    outputs: usize,
-    inverses: &[f32],
-    (width, panel_bytes): (usize, usize),
-    (panels, sums): (&mut [u8], &mut [i32]),
-) {
-    let mut groups = vec![0_u32; inverses.len()];
-    for (k, rows) in weights.chunks(GROUP * outputs).enumerate() {
-        groups.fill(0);
-        for (i, row) in rows.chunks_exact(outputs).enumerate() {
-            round(row, inverses, 8 * i, &mut groups, sums);
-        }
-        place::<GROUP>(&groups, width, panels.chunks_exact_mut(panel_bytes), k * width * GROUP);
-    }
-}
-
-/// Puts a row's integers into groups, this many bits from their lowest, and adds them to `sums`.
-#[inline(never)]
-fn round(row: &[f32], inverses: &[f32], bits: usize, groups: &mut [u32], sums: &mut [i32]) {
-    // Along the columns, which compilers do in registers.
-    for (((group, sum), x), inverse) in groups.iter_mut().zip(sums).zip(row).zip(inverses) {
-        // The lowest bits of such a sum are the integer, which is none where the scale is NaN.
-        let weight = (x * inverse + ROUND).to_bits() as u8;
-        *sum += i32::from(weight.cast_signed());
-        *group |= u32::from(weight) << bits;
-    }
-}
-
-/// Puts `width` groups into each of the panels, at the byte `at`.
-#[inline(never)]
-fn place<const GROUP: usize>(
-    groups: &[u32],
-    width: usize,
-    panels: ChunksExactMut<'_, u8>,
-    at: usize,
-) {
-    for (panel, groups) in panels.zip(groups.chunks_exact(width)) {
-        let places = panel[at..][..width * GROUP].as_chunks_mut::<GROUP>().0;
-        for (place, group) in places.iter_mut().zip(groups) {
-            place.copy_from_slice(&group.to_le_bytes()[..GROUP]);
+            match self.by_halves(n) {
+                Some(by_halves) => {
+                    let (rows, columns) = by_halves(&product, scales.add(rows_of_tiles).cast());
+                    let group = self.loops.group;
+                    (self.loops.product)(&product.part(rows..n, 0..columns, group));
+                    (self.loops.product)(&product.part(0..n, columns..product.n, group));
+                }
+                None => (self.loops.product)(&product),
+            }
         }
     }
 }
 
 fn steps(loops: &IntLoops, inputs: usize) -> usize {
     inputs.div_ceil(loops.group).next_multiple_of(loops.steps)
+}
+
+/// What is said of [`strassen::by_halves`].
+pub(crate) type ByHalves = unsafe fn(&IntProduct, *mut i16) -> (usize, usize);
+
+/// A product of integers.
+pub(crate) type IntProduct = Product<Bytes, Group, i8>;
+
+impl IntProduct {
+    /// The part of these rows and columns, of which the first begins a panel, where a group has so many integers.
+    fn part(&self, rows: Range<usize>, columns: Range<usize>, group: usize) -> Self {
+        let Bytes { rows: row_scales, scales, sums, bias } = self.operands;
+        Product {
+            operands: Bytes {
+                rows: row_scales.wrapping_add(rows.start),
+                scales: scales.wrapping_add(columns.start),
+                sums: sums.wrapping_add(columns.start),
+                bias: bias.wrapping_add(columns.start),
+            },
+            a: self.a.wrapping_add(rows.start * self.a_stride),
+            rows: rows.len(),
+            b: self.b.wrapping_add(columns.start * self.steps * group),
+            n: columns.len(),
+            c: self.c.wrapping_add(rows.start * self.c_stride + columns.start),
+            ..*self
+        }
+    }
 }
 
 /// What is known of both sides of a product.
@@ -311,12 +301,12 @@ pub fn restore(stored: &[u8], signed: bool, factors: &[f32], zero_points: &[f32]
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::isa::Isa;
 
     /// Numbers from -1 to 3 that depend on nothing.
-    fn numbers(n: usize) -> Vec<f32> {
+    pub(crate) fn numbers(n: usize) -> Vec<f32> {
         (0..n).map(|i| (i * 7919 % 1009) as f32 / 252.0 - 1.0).collect()
     }
 
@@ -394,8 +384,8 @@ mod tests {
                 row[outputs - 1] = -0.5;
             }
             let rows = [numbers(inputs), vec![1.5; inputs], numbers(2 * inputs)[inputs..].to_vec()];
-            // In one tile, and in several of two sizes.
-            let counts = [3, 9, 10];
+            // In one tile, in several of two sizes, and in pairs of rows.
+            let counts = [3, 9, 10, 67];
             let scales: Vec<f32> = (0..outputs)
                 .map(|j| {
                     let column = weights.iter().skip(j).step_by(outputs);

@@ -67,7 +67,8 @@ pub(crate) trait Integers: Simd {
     unsafe fn spread(group: i32) -> Self::Register;
     /// A group of weights for each lane.
     unsafe fn load_weights(from: *const i8) -> Self::Register;
-    /// The products of a row's integers, of which none is negative, by weights, added to sums of 32 bits.
+    /// The products of a row's integers by weights, added to sums of 32 bits, which may wrap around. In groups of four no
+    /// integer of a row is negative.
     unsafe fn dot(
         row: Self::Register,
         weights: Self::Register,
@@ -77,4 +78,23 @@ pub(crate) trait Integers: Simd {
     unsafe fn minus_product(a: Self::Register, b: i32, c: *const i32) -> Self::Vector;
     /// Writes the lowest bits of each lane, an integer from 0 to 255, as groups have them.
     unsafe fn store_integers(x: Self::Vector, to: *mut u8);
+    /// Takes the lowest eight bits of each lane, which are signed: adds them to `sums`, and puts them into `groups`, so many
+    /// bits from the lowest, where there are none yet.
+    unsafe fn gather(x: Self::Vector, bits: u32, groups: *mut u32, sums: *mut i32);
+}
+
+/// An instruction set that multiplies integers of 16 bits, in groups of two: what it multiplies may be sums of bytes.
+///
+/// # Safety
+///
+/// As of [`Simd`], of integers of 16 bits (`words`), of which a register has two for each lane, or of 32 (`sums`).
+pub(crate) trait Words: Integers {
+    unsafe fn load_words(from: *const i16) -> Self::Register;
+    unsafe fn store_words(to: *mut i16, words: Self::Register);
+    unsafe fn add_words(a: Self::Register, b: Self::Register) -> Self::Register;
+    unsafe fn sub_words(a: Self::Register, b: Self::Register) -> Self::Register;
+    unsafe fn load_sums(from: *const i32) -> Self::Register;
+    unsafe fn store_sums(to: *mut i32, sums: Self::Register);
+    unsafe fn add_sums(a: Self::Register, b: Self::Register) -> Self::Register;
+    unsafe fn sub_sums(a: Self::Register, b: Self::Register) -> Self::Register;
 }

@@ -1,6 +1,6 @@
 //! Four lanes: WebAssembly's registers, or arrays, which every compiler knows how to put into registers.
 
-use super::{Integers, Simd};
+use super::{Integers, Simd, Words};
 use crate::lanes::F32x4;
 
 pub(crate) struct Lanes4;
@@ -103,17 +103,86 @@ impl Integers for Lanes4 {
         // SAFETY: as the caller promises.
         unsafe { imp::store_integers(x.to_array(), to) }
     }
+
+    #[inline(always)]
+    unsafe fn gather(x: F32x4, bits: u32, groups: *mut u32, sums: *mut i32) {
+        // SAFETY: as the caller promises.
+        unsafe { imp::gather(x.to_array(), bits, groups, sums) }
+    }
+}
+
+impl Words for Lanes4 {
+    #[inline(always)]
+    unsafe fn load_words(from: *const i16) -> imp::Register {
+        // SAFETY: a register's bytes, as the caller promises.
+        unsafe { imp::load(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_words(to: *mut i16, words: imp::Register) {
+        // SAFETY: a register's bytes, as the caller promises.
+        unsafe { imp::store(to.cast(), words) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_words(a: imp::Register, b: imp::Register) -> imp::Register {
+        imp::add_words(a, b)
+    }
+
+    #[inline(always)]
+    unsafe fn sub_words(a: imp::Register, b: imp::Register) -> imp::Register {
+        imp::sub_words(a, b)
+    }
+
+    #[inline(always)]
+    unsafe fn load_sums(from: *const i32) -> imp::Register {
+        // SAFETY: a register's bytes, as the caller promises.
+        unsafe { imp::load(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_sums(to: *mut i32, sums: imp::Register) {
+        // SAFETY: a register's bytes, as the caller promises.
+        unsafe { imp::store(to.cast(), sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_sums(a: imp::Register, b: imp::Register) -> imp::Register {
+        imp::add_sums(a, b)
+    }
+
+    #[inline(always)]
+    unsafe fn sub_sums(a: imp::Register, b: imp::Register) -> imp::Register {
+        imp::sub_sums(a, b)
+    }
 }
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod imp {
     use std::arch::wasm32::*;
 
+    pub(crate) use std::arch::wasm32::{
+        i16x8_add as add_words, i16x8_sub as sub_words, i32x4_add as add_sums,
+        i32x4_sub as sub_sums,
+    };
+
     pub(crate) type Register = v128;
 
     #[inline(always)]
     pub(crate) fn spread(group: i32) -> v128 {
         i32x4_splat(group)
+    }
+
+    #[inline(always)]
+    pub(crate) unsafe fn load(from: *const u8) -> v128 {
+        // SAFETY: as the caller promises.
+        unsafe { v128_load(from.cast()) }
+    }
+
+    #[inline(always)]
+    pub(crate) unsafe fn store(to: *mut u8, register: v128) {
+        // SAFETY: as the caller promises.
+        unsafe { v128_store(to.cast(), register) }
     }
 
     #[inline(always)]
@@ -134,6 +203,19 @@ mod imp {
         let x = f32x4_convert_i32x4(i32x4_sub(a, product));
         // SAFETY: both are sixteen bytes.
         unsafe { std::mem::transmute::<v128, [f32; 4]>(x) }
+    }
+
+    #[inline(always)]
+    pub(crate) unsafe fn gather(x: [f32; 4], bits: u32, groups: *mut u32, sums: *mut i32) {
+        // SAFETY: both are sixteen bytes.
+        let x = i32x4_shl(unsafe { std::mem::transmute::<[f32; 4], v128>(x) }, 24);
+        // SAFETY: as the caller promises.
+        unsafe {
+            let sum = i32x4_add(v128_load(sums.cast()), i32x4_shr(x, 24));
+            v128_store(sums.cast(), sum);
+            let group = v128_or(v128_load(groups.cast()), u32x4_shr(x, 24 - bits));
+            v128_store(groups.cast(), group);
+        }
     }
 
     #[inline(always)]
@@ -166,6 +248,46 @@ mod imp {
         Register([group; 4])
     }
 
+    /// What is done to each integer of 16 bits.
+    #[inline(always)]
+    fn words(a: Register, b: Register, with: impl Fn(i16, i16) -> i16) -> Register {
+        let (a, b) = (a.pairs(), b.pairs());
+        let word = |i: usize, j: usize| i32::from(with(a[i][j], b[i][j]));
+        Register(from_fn(|i| word(i, 0) & 0xffff | word(i, 1) << 16))
+    }
+
+    #[inline(always)]
+    pub(crate) fn add_words(a: Register, b: Register) -> Register {
+        words(a, b, i16::wrapping_add)
+    }
+
+    #[inline(always)]
+    pub(crate) fn sub_words(a: Register, b: Register) -> Register {
+        words(a, b, i16::wrapping_sub)
+    }
+
+    #[inline(always)]
+    pub(crate) fn add_sums(a: Register, b: Register) -> Register {
+        Register(from_fn(|i| a.0[i].wrapping_add(b.0[i])))
+    }
+
+    #[inline(always)]
+    pub(crate) fn sub_sums(a: Register, b: Register) -> Register {
+        Register(from_fn(|i| a.0[i].wrapping_sub(b.0[i])))
+    }
+
+    #[inline(always)]
+    pub(crate) unsafe fn load(from: *const u8) -> Register {
+        // SAFETY: as the caller promises.
+        Register(unsafe { from.cast::<[i32; 4]>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    pub(crate) unsafe fn store(to: *mut u8, register: Register) {
+        // SAFETY: as the caller promises.
+        unsafe { to.cast::<[i32; 4]>().write_unaligned(register.0) }
+    }
+
     #[inline(always)]
     pub(crate) unsafe fn load_weights(from: *const i8) -> Register {
         // SAFETY: as the caller promises.
@@ -177,7 +299,7 @@ mod imp {
     pub(crate) fn dot(row: Register, weights: Register, sums: Register) -> Register {
         let (row, weights) = (row.pairs(), weights.pairs());
         let product = |i: usize, j: usize| i32::from(row[i][j]) * i32::from(weights[i][j]);
-        Register(from_fn(|i| sums.0[i] + product(i, 0) + product(i, 1)))
+        Register(from_fn(|i| sums.0[i].wrapping_add(product(i, 0)).wrapping_add(product(i, 1))))
     }
 
     #[inline(always)]
@@ -185,6 +307,18 @@ mod imp {
         // SAFETY: as the caller promises.
         let c = unsafe { c.cast::<[i32; 4]>().read_unaligned() };
         from_fn(|i| (a.0[i] - b * c[i]) as f32)
+    }
+
+    #[inline(always)]
+    pub(crate) unsafe fn gather(x: [f32; 4], bits: u32, groups: *mut u32, sums: *mut i32) {
+        for (i, x) in x.into_iter().enumerate() {
+            let byte = x.to_bits() as u8;
+            // SAFETY: as the caller promises.
+            unsafe {
+                *sums.add(i) += i32::from(byte.cast_signed());
+                *groups.add(i) |= u32::from(byte) << bits;
+            }
+        }
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Integers, Simd};
+use super::{Integers, Simd, Words};
 
 /// AVX-512F: sixteen lanes.
 pub(crate) struct Avx512;
@@ -209,6 +209,20 @@ impl Integers for Avx512 {
         // SAFETY: the instructions are there, and so is the place.
         unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(_mm512_castps_si512(x))) }
     }
+
+    #[inline(always)]
+    unsafe fn gather(x: __m512, bits: u32, groups: *mut u32, sums: *mut i32) {
+        // SAFETY: the instructions are there, and so are the places.
+        unsafe {
+            let x = _mm512_slli_epi32::<24>(_mm512_castps_si512(x));
+            let before = _mm512_loadu_si512(sums.cast());
+            let sum = _mm512_add_epi32(before, _mm512_srai_epi32::<24>(x));
+            _mm512_storeu_si512(sums.cast(), sum);
+            let byte = _mm512_srl_epi32(x, _mm_cvtsi32_si128(24 - bits as i32));
+            let group = _mm512_or_si512(_mm512_loadu_si512(groups.cast()), byte);
+            _mm512_storeu_si512(groups.cast(), group);
+        }
+    }
 }
 
 /// Without VNNI: AVX2's products of bytes would saturate.
@@ -252,5 +266,70 @@ impl Integers for Avx2 {
             let halves = (_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
             _mm_storeu_si128(to.cast(), _mm_packus_epi32(halves.0, halves.1));
         }
+    }
+
+    #[inline(always)]
+    unsafe fn gather(x: __m256, bits: u32, groups: *mut u32, sums: *mut i32) {
+        // SAFETY: the instructions are there, and so are the places.
+        unsafe {
+            let x = _mm256_slli_epi32::<24>(_mm256_castps_si256(x));
+            let before = _mm256_loadu_si256(sums.cast());
+            let sum = _mm256_add_epi32(before, _mm256_srai_epi32::<24>(x));
+            _mm256_storeu_si256(sums.cast(), sum);
+            let byte = _mm256_srl_epi32(x, _mm_cvtsi32_si128(24 - bits as i32));
+            let group = _mm256_or_si256(_mm256_loadu_si256(groups.cast()), byte);
+            _mm256_storeu_si256(groups.cast(), group);
+        }
+    }
+}
+
+// SAFETY (all blocks below): the instructions are there, and so is what the pointers promise.
+impl Words for Avx2 {
+    #[inline(always)]
+    unsafe fn load_words(from: *const i16) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_words(to: *mut i16, words: __m256i) {
+        // SAFETY: see above.
+        unsafe { _mm256_storeu_si256(to.cast(), words) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_words(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_add_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub_words(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_sub_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_sums(from: *const i32) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_sums(to: *mut i32, sums: __m256i) {
+        // SAFETY: see above.
+        unsafe { _mm256_storeu_si256(to.cast(), sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_sums(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub_sums(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see above.
+        unsafe { _mm256_sub_epi32(a, b) }
     }
 }
