@@ -31,7 +31,7 @@ const USAGE = `usage: scripts/bench_web [--rounds N] [--only node|chromium] [--m
                          [--json FILE] [--svg FILE] [--as-is] [--dist FOLDER] [--page]`;
 const { values: options } = parseArgs({
   options: {
-    rounds: { type: "string", default: "21" },
+    rounds: { type: "string", default: "31" },
     only: { type: "string" },
     page: { type: "boolean", default: false },
     models: { type: "string", default: "fp32,int8-dynamic,int8,clip" },
@@ -85,6 +85,8 @@ for (const [id, path] of Object.entries(files)) {
   if (path === undefined) usage(`--${id} is missing`);
   files[id] = resolve(path);
 }
+
+if (options.page && options.only === "node") usage("--page: Node has none");
 
 function usage(problem) {
   console.error(`error: ${problem}\n${USAGE}`);

@@ -76,7 +76,7 @@ export async function measure({ iso, ort, read }, { model, rounds, loads, png })
 }
 
 /**
- * How long one side takes with bytes that are in memory, in a process or page that has run nothing.
+ * How long one side takes with bytes that are in memory, in a process, worker or page that has run nothing.
  *
  * @param job - `from`, "nothing" or "wasm", which then is started already; `to`, "wasm" or "vector", the first one.
  */

@@ -156,8 +156,8 @@ pub(crate) struct IntLoops {
     pub(crate) rows: usize,
     pub(crate) steps: usize,
     pub(crate) product: unsafe fn(&IntProduct),
-    /// The same for many rows, where integers have 16 bits when they are multiplied.
-    pub(crate) by_halves: Option<ByHalves>,
+    /// The same for so many rows and more, where integers have 16 bits when they are multiplied.
+    pub(crate) by_halves: Option<(usize, ByHalves)>,
     pub(crate) quantize: unsafe fn(*const f32, usize, *mut u8) -> RowScale,
     /// What is done to each row of weights at load.
     pub(crate) raise: unsafe fn(&[f32], &mut [f32]),
@@ -290,19 +290,20 @@ macro_rules! int_loops {
     };
 }
 
-/// Those of instruction sets that multiply 16 bits.
+/// Those of instruction sets that multiply 16 bits, with the fewest rows of which halves are faster (measured).
 macro_rules! word_loops {
-    ($module:ident: $ints:ident, $simd:ident, $registers:literal x $rows:literal $(, $feature:literal)?) => {
+    ($module:ident: $ints:ident, $simd:ident, $registers:literal x $rows:literal,
+     halves from $least:literal $(, $feature:literal)?) => {
         int_loops!($ints, $simd, $registers x $rows $(, $feature)?);
 
         mod $module {
             use super::*;
 
             pub(super) static LOOPS: IntLoops =
-                IntLoops { by_halves: Some(by_halves), ..$ints::LOOPS };
+                IntLoops { rows: 2, by_halves: Some(($least, by_halves)), ..$ints::LOOPS };
 
             $(#[target_feature(enable = $feature)])?
-            unsafe fn by_halves(of: &IntProduct, room: *mut i16) -> (usize, usize) {
+            unsafe fn by_halves(of: &IntProduct, room: *mut i16) -> usize {
                 // SAFETY: the caller promises the pointers, and Isa::int_loops the instructions.
                 unsafe { strassen::by_halves::<$simd, $registers, $rows>(of, room) }
             }
@@ -310,9 +311,9 @@ macro_rules! word_loops {
     };
 }
 
-word_loops!(plain_words: plain_ints, Lanes4, 2 x 4);
+word_loops!(plain_words: plain_ints, Lanes4, 2 x 4, halves from 32);
 #[cfg(target_arch = "x86_64")]
-word_loops!(avx2_words: avx2_ints, Avx2, 2 x 6, "avx2,fma");
+word_loops!(avx2_words: avx2_ints, Avx2, 2 x 6, halves from 64, "avx2,fma");
 #[cfg(target_arch = "x86_64")]
 int_loops!(vnni_ints, Avx512, 3 x 8, "avx512f,avx512vnni");
 

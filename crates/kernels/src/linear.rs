@@ -191,7 +191,12 @@ impl Columns {
     /// All of a matrix of so many.
     #[cfg(test)]
     pub(crate) fn all(matrix: &mut [f32], of: usize) -> Self {
-        Columns { to: matrix.as_mut_ptr(), of, range: 0..of }
+        Columns::some(matrix, of, 0..of)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn some(matrix: &mut [f32], of: usize, range: Range<usize>) -> Self {
+        Columns { to: matrix.as_mut_ptr(), of, range }
     }
 
     /// Where the first of them is.

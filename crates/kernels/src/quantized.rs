@@ -82,7 +82,8 @@ impl Quantized {
     pub(crate) fn scratch(&self, n: usize) -> Option<usize> {
         let rows = n.checked_next_multiple_of(self.loops.rows)?;
         let row = self.row_bytes() + size_of::<RowScale>();
-        let halves = match self.by_halves(n) {
+        let columns = self.scales.as_slice().len();
+        let halves = match self.by_halves(n, columns) {
             Some(_) => strassen::room(n, self.inputs, self.loops.width)?,
             None => 0,
         };
@@ -90,10 +91,11 @@ impl Quantized {
         Some(bytes.div_ceil(size_of::<f32>()))
     }
 
-    /// The loops of [`strassen`], where they are the faster ones.
-    fn by_halves(&self, n: usize) -> Option<ByHalves> {
-        let suits = n >= strassen::LEAST_ROWS && strassen::suits(self.inputs, self.loops.width);
-        self.loops.by_halves.filter(|_| suits)
+    /// The loops of [`strassen`] for `n` rows, where they are the faster ones.
+    pub(crate) fn by_halves(&self, n: usize, columns: usize) -> Option<ByHalves> {
+        let (least, by_halves) = self.loops.by_halves?;
+        let suits = n >= least && strassen::suits(self.inputs, columns, self.loops.width);
+        suits.then_some(by_halves)
     }
 
     fn steps(&self) -> usize {
@@ -118,7 +120,8 @@ impl Quantized {
         let (first, column_bytes) = (to.range.start, self.steps() * self.loops.group);
         let integers: *mut u8 = scratch.as_mut_ptr().cast();
         let (row_bytes, rows_of_tiles) = (self.row_bytes(), n.next_multiple_of(self.loops.rows));
-        // SAFETY: the room for integers comes first, in whole registers; scales are aligned as numbers are.
+        // SAFETY: the room for integers comes first, in whole registers; scales are aligned as numbers are, and so is what
+        // comes behind them, the room of `strassen`.
         unsafe {
             let scales: *mut RowScale = integers.add(rows_of_tiles * row_bytes).cast();
             for (i, row) in rows.chunks_exact(self.inputs).take(n).enumerate() {
@@ -143,12 +146,11 @@ impl Quantized {
                 c: to.place(),
                 c_stride: to.of,
             };
-            match self.by_halves(n) {
+            match self.by_halves(n, product.n) {
                 Some(by_halves) => {
-                    let (rows, columns) = by_halves(&product, scales.add(rows_of_tiles).cast());
-                    let group = self.loops.group;
-                    (self.loops.product)(&product.part(rows..n, 0..columns, group));
-                    (self.loops.product)(&product.part(0..n, columns..product.n, group));
+                    integers.add(n * row_bytes).write_bytes(0, (rows_of_tiles - n) * row_bytes);
+                    let columns = by_halves(&product, scales.add(rows_of_tiles).cast());
+                    (self.loops.product)(&product.columns(columns..product.n, self.loops.group));
                 }
                 None => (self.loops.product)(&product),
             }
@@ -161,27 +163,25 @@ fn steps(loops: &IntLoops, inputs: usize) -> usize {
 }
 
 /// What is said of [`strassen::by_halves`].
-pub(crate) type ByHalves = unsafe fn(&IntProduct, *mut i16) -> (usize, usize);
+pub(crate) type ByHalves = unsafe fn(&IntProduct, *mut i16) -> usize;
 
 /// A product of integers.
 pub(crate) type IntProduct = Product<Bytes, Group, i8>;
 
 impl IntProduct {
-    /// The part of these rows and columns, of which the first begins a panel, where a group has so many integers.
-    fn part(&self, rows: Range<usize>, columns: Range<usize>, group: usize) -> Self {
-        let Bytes { rows: row_scales, scales, sums, bias } = self.operands;
+    /// The part of these columns, of which the first begins a panel, where a group has so many integers.
+    fn columns(&self, columns: Range<usize>, group: usize) -> Self {
+        let Bytes { rows, scales, sums, bias } = self.operands;
         Product {
             operands: Bytes {
-                rows: row_scales.wrapping_add(rows.start),
+                rows,
                 scales: scales.wrapping_add(columns.start),
                 sums: sums.wrapping_add(columns.start),
                 bias: bias.wrapping_add(columns.start),
             },
-            a: self.a.wrapping_add(rows.start * self.a_stride),
-            rows: rows.len(),
             b: self.b.wrapping_add(columns.start * self.steps * group),
             n: columns.len(),
-            c: self.c.wrapping_add(rows.start * self.c_stride + columns.start),
+            c: self.c.wrapping_add(columns.start),
             ..*self
         }
     }
@@ -290,7 +290,7 @@ pub(crate) unsafe fn quantize<S: Integers>(row: *const f32, n: usize, to: *mut u
 pub fn restore(stored: &[u8], signed: bool, factors: &[f32], zero_points: &[f32], to: &mut [f32]) {
     let scales = factors.iter().zip(zero_points);
     let places = to.iter_mut().zip(stored).zip(scales);
-    // Each a loop of its own, which compilers do in registers.
+    // Each a loop of its own, for compilers that vectorise.
     if signed {
         places.for_each(|((to, x), (factor, zero))| {
             *to = (f32::from(x.cast_signed()) - zero) * factor;

@@ -13,8 +13,8 @@ use crate::product::Operands;
 use crate::quantized::{Bytes, Group, IntProduct};
 use crate::simd::Words;
 
-/// The fewest rows with which it is faster: what is done to the weights is done once for all rows.
-pub(crate) const LEAST_ROWS: usize = 32;
+/// The fewest pairs of panels with which it is faster: what is done to the rows is done once for all of them.
+const LEAST_PAIRS: usize = 2;
 
 /// The integers of a step.
 const STEP: usize = 2;
@@ -29,32 +29,36 @@ const LARGEST_TILE: usize = 6 * 16;
 /// The sums of each product for a tile.
 type Products = [[i32; LARGEST_TILE]; PRODUCTS];
 
-/// Whether the halves of so many inputs fill registers, which have an integer for each column of a panel.
-pub(crate) fn suits(inputs: usize, width: usize) -> bool {
-    inputs.is_multiple_of(2 * width)
+/// Whether it is for so many inputs and columns: the halves of the inputs fill registers, which have an integer for each
+/// column of a panel.
+pub(crate) fn suits(inputs: usize, columns: usize, width: usize) -> bool {
+    inputs.is_multiple_of(2 * width) && columns / (2 * width) >= LEAST_PAIRS
 }
 
 /// How many integers of 16 bits it needs room for; none where that is more than there can be.
 pub(crate) fn room(rows: usize, inputs: usize, width: usize) -> Option<usize> {
-    let sums = (SUMS_OF_ROWS * (inputs / 2)).checked_mul(rows / 2)?;
+    let sums = (SUMS_OF_ROWS * (inputs / 2)).checked_mul(rows.div_ceil(2))?;
     sums.checked_add(PRODUCTS * width * (inputs / 2))
 }
 
-/// As [`product()`](crate::product::product), but only for rows and panels that have a partner: the first so many rows of
-/// so many columns.
+/// As [`product()`](crate::product::product), but only of panels that have a partner: of the first so many columns.
 ///
 /// # Safety
 ///
-/// As of that one; the steps are of inputs that [`suits`] approves of, and there is as much [`room`].
+/// As of that one; [`suits`] says yes, and there is as much [`room`], aligned as groups are. Behind an odd number of rows
+/// there is one more, of integers of eight bits.
 #[inline(always)]
 pub(crate) unsafe fn by_halves<S: Words, const REGISTERS: usize, const MAX_ROWS: usize>(
     of: &IntProduct,
     room: *mut i16,
-) -> (usize, usize) {
-    const { assert!(REGISTERS == STEP, "a panel has an integer of a register for each column") };
+) -> usize {
+    const {
+        assert!(REGISTERS == STEP, "a register has an integer for each column of a panel");
+        assert!(MAX_ROWS * REGISTERS * S::LANES <= LARGEST_TILE);
+    }
     let width = REGISTERS * S::LANES;
     let pairs = of.n / (2 * width);
-    let halves = Halves { of, rows: of.rows / 2, inputs: of.steps / 2 * STEP, width };
+    let halves = Halves { of, rows: of.rows.div_ceil(2), inputs: of.steps / 2 * STEP, width };
     let mut products = [[0; LARGEST_TILE]; PRODUCTS];
     // SAFETY: inside of what the caller promises.
     unsafe {
@@ -69,9 +73,8 @@ pub(crate) unsafe fn by_halves<S: Words, const REGISTERS: usize, const MAX_ROWS:
                     let rows = Rows { first: left.first.add(row * left.stride), ..*left };
                     let right = rights.add(i * halves.inputs * width);
                     let steps = halves.inputs / STEP;
+                    // Of as many rows as there are, tiles of about the same size have three or more.
                     match count {
-                        1 => multiply::<S, REGISTERS, 1>(rows, right, steps, to),
-                        2 => multiply::<S, REGISTERS, 2>(rows, right, steps, to),
                         3 => multiply::<S, REGISTERS, 3>(rows, right, steps, to),
                         4 => multiply::<S, REGISTERS, 4>(rows, right, steps, to),
                         5 if MAX_ROWS > 4 => multiply::<S, REGISTERS, 5>(rows, right, steps, to),
@@ -84,7 +87,7 @@ pub(crate) unsafe fn by_halves<S: Words, const REGISTERS: usize, const MAX_ROWS:
             }
         }
     }
-    (2 * halves.rows, 2 * width * pairs)
+    2 * width * pairs
 }
 
 /// Rows of integers, so many of them apart.
@@ -171,7 +174,8 @@ impl Halves<'_> {
         }
     }
 
-    /// The numbers of a tile, which is at these rows of the first half and begins with this column, in all quarters.
+    /// The numbers of a tile, which is at these rows of the first half and begins with this column, in all quarters. The
+    /// row that makes an odd number even has none.
     ///
     /// # Safety
     ///
@@ -194,6 +198,9 @@ impl Halves<'_> {
                     ];
                     for (quarter, sums) in quarters.into_iter().enumerate() {
                         let row = row + quarter / 2 * self.rows;
+                        if row == self.of.rows {
+                            continue;
+                        }
                         let column = column + quarter % 2 * self.width + j;
                         let mut x =
                             <Bytes as Operands<S>>::numbers(&self.of.operands, sums, row, column);
@@ -252,7 +259,6 @@ unsafe fn multiply<S: Words, const REGISTERS: usize, const ROWS: usize>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::isa::{IntLoops, Isa};
     use crate::linear::Columns;
     use crate::math::Activation;
@@ -272,20 +278,43 @@ mod tests {
         let n = rows.len() / inputs;
         let product = Quantized::new(loops, weights, outputs);
         let bias = vec![0.25; outputs.next_multiple_of(loops.width)];
+        let least = loops.by_halves.map_or(usize::MAX, |(least, _)| least);
+        let suits = inputs.is_multiple_of(2 * loops.width) && outputs >= 4 * loops.width;
+        assert_eq!(product.by_halves(n, outputs).is_some(), suits && n >= least);
+        assert!(product.by_halves(1, outputs).is_none());
         [n, 1].map(|together| {
-            let mut scratch = Aligned::zeros(product.scratch(together).unwrap_or_default());
-            let mut got = vec![0.0; n * outputs];
+            let needed = product.scratch(together).unwrap_or_default();
+            let mut scratch = Aligned::zeros(needed + BEHIND);
+            scratch.as_mut_slice()[needed..].fill(7.0);
+            let mut got = vec![7.0; n * outputs + BEHIND];
             let rows = rows.chunks_exact(together * inputs);
             for (rows, to) in rows.zip(got.chunks_exact_mut(together * outputs)) {
-                let to = Columns::all(to, outputs);
-                // SAFETY: as many rows, as many times the outputs, and the bias and the scratch that are asked for.
-                unsafe {
-                    product.run(together, rows, &bias, activation, &to, scratch.as_mut_slice());
+                // All columns, or a panel and the rest, as threads share them.
+                let panel = if activation.is_some() { loops.width.min(outputs) } else { 0 };
+                for range in [0..panel, panel..outputs] {
+                    let to = Columns::some(to, outputs, range);
+                    // SAFETY: as many rows, as many times the outputs, and the bias and the scratch that are asked for.
+                    unsafe {
+                        product.run(
+                            together,
+                            rows,
+                            &bias,
+                            activation,
+                            &to,
+                            &mut scratch.as_mut_slice()[..needed],
+                        );
+                    }
                 }
             }
+            let behind = scratch.as_slice()[needed..].iter().chain(&got[n * outputs..]);
+            assert!(behind.copied().all(|x| x == 7.0), "written behind the end");
+            got.truncate(n * outputs);
             got
         })
     }
+
+    /// Numbers behind the places that are written to.
+    const BEHIND: usize = 16;
 
     fn all() -> impl Iterator<Item = (Isa, &'static IntLoops)> {
         let ints = Isa::ALL.into_iter().filter_map(|isa| Some((isa, isa.int_loops()?)));
@@ -296,11 +325,12 @@ mod tests {
     /// suit.
     #[test]
     fn rows_come_out_as_without_the_scheme() {
+        assert!(all().any(|(isa, _)| isa == Isa::Plain));
         for (inputs, outputs) in
-            [(64, 16), (32, 24), (64, 96), (192, 50), (64, 7), (48, 32), (40, 32)]
+            [(64, 64), (32, 40), (64, 112), (192, 85), (64, 16), (48, 64), (40, 64)]
         {
             let weights = numbers(inputs * outputs);
-            for n in [32, 33, 35, 38, 42, 131] {
+            for n in (30..90).chain([131]) {
                 let rows = numbers(n * inputs);
                 for activation in [None, Some(Activation::Gelu)] {
                     for (isa, loops) in all() {
@@ -316,7 +346,7 @@ mod tests {
     /// Of the largest integers so many that sums between have more than 32 bits.
     #[test]
     fn sums_that_wrap_around_come_back() {
-        let (inputs, outputs, n) = (40_000, 32, LEAST_ROWS);
+        let (inputs, outputs, n) = (40_000, 64, 64);
         let weights = vec![1.0; inputs * outputs];
         let rows = vec![1.0; n * inputs];
         for (isa, loops) in all() {
@@ -329,7 +359,7 @@ mod tests {
     /// Such a row has no scale; the one it is paired with is as it is without it.
     #[test]
     fn a_row_that_is_no_number_leaves_the_others_alone() {
-        let (inputs, outputs, n) = (64, 32, 80);
+        let (inputs, outputs, n) = (64, 64, 80);
         let weights = numbers(inputs * outputs);
         let mut rows = numbers(n * inputs);
         for (isa, loops) in all() {

@@ -26,7 +26,7 @@ pub(crate) unsafe fn raise<S: Integers>(row: &[f32], largest: &mut [f32]) {
     }
 }
 
-/// What rows are rounded by and gathered in, each for all columns.
+/// What rows are rounded by and gathered in, each for all columns of the panels.
 pub(crate) struct Gathered<'a> {
     inverses: &'a [f32],
     groups: Vec<u32>,
@@ -64,14 +64,11 @@ unsafe fn each_register<S: Integers>(row: &[f32], mut with: impl FnMut(usize, S:
     let whole = row.len() - row.len() % S::LANES;
     let mut last = [0.0; 16];
     last[..row.len() - whole].copy_from_slice(&row[whole..]);
-    // SAFETY: registers of the row, and one of the copy.
-    unsafe {
-        for i in (0..whole).step_by(S::LANES) {
-            with(i, S::load(row.as_ptr().add(i)));
-        }
-        if whole < row.len() {
-            with(whole, S::load(last.as_ptr()));
-        }
+    // Called at one place, or it would be a function of its own, without the instructions.
+    for i in (0..row.len()).step_by(S::LANES) {
+        let from = if i < whole { row[i..].as_ptr() } else { last.as_ptr() };
+        // SAFETY: a register of the row, or the copy.
+        with(i, unsafe { S::load(from) });
     }
 }
 
@@ -90,7 +87,7 @@ pub(super) fn pack(
     for (k, rows) in weights.chunks(group * outputs).enumerate() {
         to.groups.fill(0);
         for (row, bits) in rows.chunks_exact(outputs).zip((0..).step_by(8)) {
-            // SAFETY: private, and all are as long as the columns, which fill panels.
+            // SAFETY: the inverses, groups and sums are as many as the panels' columns, and those fill registers.
             unsafe { (loops.round)(row, bits, &mut to) };
         }
         let panels = panels.chunks_exact_mut(panel_bytes);
