@@ -37,7 +37,7 @@ export function plot({ panels, downloads, machine, peer, rounds }) {
     `<rect x="${16 + i * 150}" y="39" width="11" height="11" rx="2" fill="${COLOURS[i]}"/>`,
     text(32 + i * 150, 49, title, { fill: "#444" }),
   ]);
-  const note = `${machine.cpu}, ${machine.cores} cores, ${machine.date}; one thread each, same model files, medians by turns, of ${rounds} rounds, or of ${Math.min(rounds, 7)} of what loads`;
+  const note = `${machine.cpu}, ${machine.cores} cores, ${machine.date}; one thread each, same model files, medians of ${rounds} rounds by turns (loads: ${Math.min(rounds, 7)})`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="13">`,
     `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`,
