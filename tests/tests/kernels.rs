@@ -11,7 +11,7 @@ use isovec::{
 };
 use isovec_core::ImageEmbedder;
 use isovec_tests::{
-    Failures, MAX_DIFFERENCE, folder_in, golden, json, max_difference, test_models,
+    Failures, MAX_DIFFERENCE, MIN_COSINE, folder_in, golden, json, max_difference, test_models,
 };
 use serde::Deserialize;
 
@@ -66,6 +66,34 @@ fn text_models_give_the_same_vectors_on_all_kernels() {
     failures.report();
 }
 
+/// Few and short, so that an emulated processor is done with them in a minute (`scripts/test_aarch64`).
+#[test]
+fn every_path_has_onnx_runtimes_vectors_of_short_texts() {
+    let golden = golden(512);
+    let cases = golden.texts.iter().zip(&golden.ids).zip(&golden.vectors);
+    let short: Vec<_> = cases.filter(|((_, ids), _)| (3..8).contains(&ids.len())).take(4).collect();
+    assert_eq!(short.len(), 4, "of the golden texts so many are short");
+    let mut failures = Failures::default();
+    for kernels in available().filter(|kernels| *kernels != Kernels::Best) {
+        let model = TextEmbedder::builder("all-MiniLM-L6-v2").kernels(kernels).open().unwrap();
+        let texts: Vec<&str> = short.iter().map(|((case, _), _)| case.text.as_str()).collect();
+        let together = model.embed_batch(&texts).unwrap();
+        for (((case, _), reference), together) in short.iter().zip(&together) {
+            let alone = model.embed(&case.text).unwrap();
+            failures.check(alone == *together, || format!("{kernels}, {}: in a batch", case.name));
+            let cosine = vector::cosine(alone.vector(), reference).unwrap();
+            let difference = max_difference(alone.vector(), reference);
+            failures.check(cosine >= MIN_COSINE && difference <= MAX_DIFFERENCE, || {
+                format!(
+                    "{kernels}, {}: cosine {cosine}, largest difference {difference}",
+                    case.name
+                )
+            });
+        }
+    }
+    failures.report();
+}
+
 #[test]
 fn image_models_give_the_same_vectors_on_all_kernels() {
     let manifest = Manifest::from_toml(isovec_core::BUILT_IN_MODELS).unwrap();
@@ -96,9 +124,10 @@ fn kernels_go_by_their_names() {
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     assert_eq!(
         error.to_string(),
-        "kernels: \"mmx\", expected one of best, tract, plain, avx2, avx512, amx"
+        "kernels: \"mmx\", expected one of best, tract, plain, neon, avx2, avx512, amx"
     );
     assert!(Kernels::Best.is_available() && Kernels::Plain.is_available());
+    assert_eq!(Kernels::Neon.is_available(), cfg!(target_arch = "aarch64"));
 }
 
 /// How close a precision's vectors are to those of fp32.

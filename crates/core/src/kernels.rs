@@ -14,14 +14,16 @@ use crate::{Error, ErrorKind, Precision, Result};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kernels {
-    /// The fastest that the machine has: on x86-64 and in WebAssembly the best of ours, elsewhere tract's, which have
-    /// no [`Bf16`](Precision::Bf16) and no [`Int8`](Precision::Int8): for those, ours.
+    /// The fastest that the machine has: on x86-64, AArch64 and in WebAssembly the best of ours, elsewhere tract's, which
+    /// have no [`Bf16`](Precision::Bf16) and no [`Int8`](Precision::Int8): for those, ours.
     #[default]
     Best,
     /// Those of tract: the graph is run as it is, operator by operator.
     Tract,
     /// Ours without any instruction that the program was not compiled for; WebAssembly's SIMD there.
     Plain,
+    /// Ours for NEON, on AArch64.
+    Neon,
     /// Ours for AVX2 and FMA.
     Avx2,
     /// Ours for AVX-512.
@@ -32,21 +34,23 @@ pub enum Kernels {
 
 impl Kernels {
     /// All of them.
-    pub const ALL: [Kernels; 6] = [
+    pub const ALL: [Kernels; 7] = [
         Kernels::Best,
         Kernels::Tract,
         Kernels::Plain,
+        Kernels::Neon,
         Kernels::Avx2,
         Kernels::Avx512,
         Kernels::Amx,
     ];
 
-    /// `best`, `tract`, `plain`, `avx2`, `avx512` or `amx`.
+    /// `best`, `tract`, `plain`, `neon`, `avx2`, `avx512` or `amx`.
     pub fn name(self) -> &'static str {
         match self {
             Kernels::Best => "best",
             Kernels::Tract => "tract",
             Kernels::Plain => "plain",
+            Kernels::Neon => "neon",
             Kernels::Avx2 => "avx2",
             Kernels::Avx512 => "avx512",
             Kernels::Amx => "amx",
@@ -62,6 +66,7 @@ impl Kernels {
     pub(crate) fn isa(self, precision: Precision) -> Result<Option<Isa>> {
         // Elsewhere ours have no registers of their own yet, and tract's have.
         let ours_are_best = cfg!(any(target_arch = "x86_64", target_arch = "wasm32"))
+            || Isa::Neon.is_available()
             || precision != Precision::Fp32;
         let isa = match self {
             Kernels::Best if ours_are_best => Isa::best(),
@@ -74,6 +79,7 @@ impl Kernels {
             }
             Kernels::Tract => return Ok(None),
             Kernels::Plain => Isa::Plain,
+            Kernels::Neon => Isa::Neon,
             Kernels::Avx2 => Isa::Avx2,
             Kernels::Avx512 => Isa::Avx512,
             Kernels::Amx => Isa::Amx,
@@ -92,6 +98,7 @@ impl From<Isa> for Kernels {
     fn from(isa: Isa) -> Self {
         match isa {
             Isa::Plain => Kernels::Plain,
+            Isa::Neon => Kernels::Neon,
             Isa::Avx2 => Kernels::Avx2,
             Isa::Avx512 => Kernels::Avx512,
             Isa::Amx => Kernels::Amx,

@@ -282,7 +282,9 @@ impl Block {
 
     fn normalize_in_place(&self, norm: &Norm, tokens: &mut [f32]) {
         for row in tokens.chunks_exact_mut(self.hidden) {
-            self.normalize_row(norm, row.as_ptr(), row.as_mut_ptr());
+            // One pointer for both: what is borrowed anew for writing ends what was borrowed for reading.
+            let row = row.as_mut_ptr();
+            self.normalize_row(norm, row, row);
         }
     }
 

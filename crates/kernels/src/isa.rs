@@ -11,6 +11,8 @@ use crate::product::{Product, product};
 use crate::quantized::{ByHalves, Bytes, IntProduct, RowScale, pack, quantize};
 use crate::rows;
 use crate::simd::lanes4::Lanes4;
+#[cfg(target_arch = "aarch64")]
+use crate::simd::neon::{Neon, NeonDot};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::x86::{Avx2, Avx512};
 use crate::strassen;
@@ -21,6 +23,8 @@ pub enum Isa {
     /// What the program was compiled for, four lanes at a time: everywhere, and all there is in
     /// WebAssembly.
     Plain,
+    /// NEON, of AArch64; products of bytes where it has those (`dotprod`).
+    Neon,
     /// AVX2 and FMA, of x86-64.
     Avx2,
     /// AVX-512F, of x86-64.
@@ -31,7 +35,7 @@ pub enum Isa {
 
 impl Isa {
     /// All, the slowest first.
-    pub const ALL: [Isa; 4] = [Isa::Plain, Isa::Avx2, Isa::Avx512, Isa::Amx];
+    pub const ALL: [Isa; 5] = [Isa::Plain, Isa::Neon, Isa::Avx2, Isa::Avx512, Isa::Amx];
 
     /// The fastest that this machine has.
     ///
@@ -43,10 +47,11 @@ impl Isa {
         available.unwrap_or(Isa::Plain)
     }
 
-    /// `plain`, `avx2`, `avx512` or `amx`.
+    /// `plain`, `neon`, `avx2`, `avx512` or `amx`.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Plain => "plain",
+            Isa::Neon => "neon",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
             Isa::Amx => "amx",
@@ -57,6 +62,8 @@ impl Isa {
     pub fn is_available(self) -> bool {
         match self {
             Isa::Plain => true,
+            // Groups of bytes lie as if the lowest came first.
+            Isa::Neon => cfg!(all(target_arch = "aarch64", target_endian = "little")),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
@@ -81,6 +88,10 @@ impl Isa {
         }
         match self {
             Isa::Plain => Some(&plain::LOOPS),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => Some(&neon::LOOPS),
+            #[cfg(not(target_arch = "aarch64"))]
+            Isa::Neon => None,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Some(&avx2::LOOPS),
             #[cfg(target_arch = "x86_64")]
@@ -98,6 +109,14 @@ impl Isa {
         }
         match self {
             Isa::Plain => Some(&plain_words::LOOPS),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon if std::arch::is_aarch64_feature_detected!("dotprod") => {
+                Some(&neon_dot_ints::LOOPS)
+            }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => Some(&neon_ints::LOOPS),
+            #[cfg(not(target_arch = "aarch64"))]
+            Isa::Neon => None,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 if is_x86_feature_detected!("avx512vnni") => Some(&vnni_ints::LOOPS),
             #[cfg(target_arch = "x86_64")]
@@ -159,6 +178,8 @@ pub(crate) struct IntLoops {
     /// The same for so many rows and more, where integers have 16 bits when they are multiplied.
     pub(crate) by_halves: Option<(usize, ByHalves)>,
     pub(crate) quantize: unsafe fn(*const f32, usize, *mut u8) -> RowScale,
+    #[cfg(test)]
+    pub(crate) least: i32,
     /// What is done to each row of weights at load.
     pub(crate) raise: unsafe fn(&[f32], &mut [f32]),
     pub(crate) round: unsafe fn(&[f32], u32, &mut pack::Gathered<'_>),
@@ -238,8 +259,11 @@ macro_rules! loops {
     };
 }
 
-// Sums of a tile, its columns and one more fill the registers: 16 of them, or 32 with AVX-512.
+// Sums of a tile, its columns and one more fill the registers: 16 of them, or 32 with AVX-512. NEON, which has 32 too,
+// keeps four steps of each row in them.
 loops!(plain, Lanes4, wide: 2 x 4, narrow: 2 x 4);
+#[cfg(target_arch = "aarch64")]
+loops!(neon, Neon, wide: 2 x 8, narrow: 2 x 8);
 #[cfg(target_arch = "x86_64")]
 loops!(avx2, Avx2, wide: 2 x 6, narrow: 2 x 6, "avx2,fma");
 #[cfg(target_arch = "x86_64")]
@@ -259,6 +283,8 @@ macro_rules! int_loops {
                 product: int_product,
                 by_halves: None,
                 quantize: quantize_row,
+                #[cfg(test)]
+                least: <$simd>::LEAST,
                 raise,
                 round,
             };
@@ -312,6 +338,10 @@ macro_rules! word_loops {
 }
 
 word_loops!(plain_words: plain_ints, Lanes4, 2 x 4, halves from 32);
+#[cfg(target_arch = "aarch64")]
+int_loops!(neon_ints, Neon, 2 x 8);
+#[cfg(target_arch = "aarch64")]
+int_loops!(neon_dot_ints, NeonDot, 2 x 8, "dotprod");
 #[cfg(target_arch = "x86_64")]
 word_loops!(avx2_words: avx2_ints, Avx2, 2 x 6, halves from 64, "avx2,fma");
 #[cfg(target_arch = "x86_64")]

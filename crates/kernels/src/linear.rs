@@ -277,6 +277,12 @@ impl<S: Simd> Operands<S> for Floats {
     }
 
     #[inline(always)]
+    unsafe fn load_left(from: *const f32) -> S::Vector {
+        // SAFETY: as the caller promises.
+        unsafe { S::load_steps(from) }
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const f32) -> S::Vector {
         // SAFETY: as the caller promises.
         unsafe { S::load(from) }
@@ -289,9 +295,13 @@ impl<S: Simd> Operands<S> for Floats {
     }
 
     #[inline(always)]
-    unsafe fn add_product(left: S::Vector, right: S::Vector, sums: S::Vector) -> S::Vector {
+    unsafe fn add_product<const STEP: i32>(
+        left: S::Vector,
+        right: S::Vector,
+        sums: S::Vector,
+    ) -> S::Vector {
         // SAFETY: as the caller promises.
-        unsafe { S::mul_add(left, right, sums) }
+        unsafe { S::mul_step_add::<STEP>(left, right, sums) }
     }
 
     #[inline(always)]

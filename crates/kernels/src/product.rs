@@ -36,10 +36,12 @@ pub(crate) trait Operands<S: Simd> {
     const RIGHT: usize;
 
     unsafe fn spread(from: *const Self::Left) -> Self::Register;
+    /// The next [`STEPS`](Simd::STEPS) of a row.
+    unsafe fn load_left(from: *const Self::Left) -> Self::Register;
     unsafe fn load(from: *const Self::Right) -> Self::Register;
     unsafe fn zeros() -> Self::Sums;
-    /// `left * right + sums`.
-    unsafe fn add_product(
+    /// `left * right + sums`, of one of the steps that were loaded, or of the first, which one that was spread is.
+    unsafe fn add_product<const STEP: i32>(
         left: Self::Register,
         right: Self::Register,
         sums: Self::Sums,
@@ -174,28 +176,75 @@ unsafe fn sums<S: Simd, O: Operands<S>, const REGISTERS: usize, const ROWS: usiz
     product: &Product<O, O::Left, O::Right>,
     tile: &Tile<O::Right>,
 ) -> [[O::Sums; REGISTERS]; ROWS] {
-    let lines = (REGISTERS * O::RIGHT * size_of::<O::Right>()).div_ceil(CACHE_LINE);
+    const { assert!(S::STEPS == 1 || S::STEPS == 4) }
     // SAFETY: inside of what the caller promises.
     unsafe {
         let rows: [*const O::Left; ROWS] =
             std::array::from_fn(|i| product.a.add((tile.row + i) * product.a_stride));
         let mut sums = [[O::zeros(); REGISTERS]; ROWS];
-        let (mut b, mut ahead) = (tile.b, tile.ahead);
-        for step in 0..product.steps {
+        let mut at = At { b: tile.b, ahead: tile.ahead, step: tile.step };
+        for i in 0..product.steps / S::STEPS {
+            let step = i * S::STEPS;
+            if S::STEPS == 1 {
+                at.add::<S, O, REGISTERS, ROWS, 0>(|i| O::load_left(rows[i].add(step)), &mut sums);
+                continue;
+            }
+            let lefts = rows.map(|row| O::load_left(row.add(step)));
+            at.add::<S, O, REGISTERS, ROWS, 0>(|i| lefts[i], &mut sums);
+            at.add::<S, O, REGISTERS, ROWS, 1>(|i| lefts[i], &mut sums);
+            at.add::<S, O, REGISTERS, ROWS, 2>(|i| lefts[i], &mut sums);
+            at.add::<S, O, REGISTERS, ROWS, 3>(|i| lefts[i], &mut sums);
+        }
+        if S::STEPS > 1 {
+            for step in product.steps - product.steps % S::STEPS..product.steps {
+                at.add::<S, O, REGISTERS, ROWS, 0>(|i| O::spread(rows[i].add(step)), &mut sums);
+            }
+        }
+        sums
+    }
+}
+
+/// Where the next step of a tile is, and what is asked for meanwhile.
+struct At<Right> {
+    b: *const Right,
+    ahead: *const Right,
+    step: usize,
+}
+
+impl<Right> At<Right> {
+    /// Adds one step to the sums.
+    ///
+    /// # Safety
+    ///
+    /// There is one more.
+    #[inline(always)]
+    unsafe fn add<
+        S: Simd,
+        O: Operands<S, Right = Right>,
+        const REGISTERS: usize,
+        const ROWS: usize,
+        const STEP: i32,
+    >(
+        &mut self,
+        left: impl Fn(usize) -> O::Register,
+        sums: &mut [[O::Sums; REGISTERS]; ROWS],
+    ) {
+        let lines = (REGISTERS * O::RIGHT * size_of::<Right>()).div_ceil(CACHE_LINE);
+        // SAFETY: inside of what the caller promises.
+        unsafe {
             let columns: [O::Register; REGISTERS] =
-                std::array::from_fn(|j| O::load(b.add(j * O::RIGHT)));
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                let x = O::spread(row.add(step));
+                std::array::from_fn(|j| O::load(self.b.add(j * O::RIGHT)));
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let x = left(i);
                 for (sum, &column) in sums.iter_mut().zip(&columns) {
-                    *sum = O::add_product(x, column, *sum);
+                    *sum = O::add_product::<STEP>(x, column, *sum);
                 }
             }
             for line in 0..lines {
-                S::prefetch(ahead.wrapping_byte_add(line * CACHE_LINE).cast());
+                S::prefetch(self.ahead.wrapping_byte_add(line * CACHE_LINE).cast());
             }
-            ahead = ahead.wrapping_byte_add(tile.step);
-            b = b.add(REGISTERS * O::RIGHT);
+            self.ahead = self.ahead.wrapping_byte_add(self.step);
+            self.b = self.b.add(REGISTERS * O::RIGHT);
         }
-        sums
     }
 }

@@ -210,6 +210,12 @@ impl<S: Integers> Operands<S> for Bytes {
     }
 
     #[inline(always)]
+    unsafe fn load_left(from: *const Group) -> S::Register {
+        // SAFETY: as the caller promises.
+        unsafe { S::load_groups(from) }
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const i8) -> S::Register {
         // SAFETY: as the caller promises.
         unsafe { S::load_weights(from) }
@@ -222,9 +228,13 @@ impl<S: Integers> Operands<S> for Bytes {
     }
 
     #[inline(always)]
-    unsafe fn add_product(left: S::Register, right: S::Register, sums: S::Register) -> S::Register {
+    unsafe fn add_product<const STEP: i32>(
+        left: S::Register,
+        right: S::Register,
+        sums: S::Register,
+    ) -> S::Register {
         // SAFETY: as the caller promises.
-        unsafe { S::dot(left, right, sums) }
+        unsafe { S::dot_step::<STEP>(left, right, sums) }
     }
 
     #[inline(always)]
@@ -239,7 +249,8 @@ impl<S: Integers> Operands<S> for Bytes {
     }
 }
 
-/// Writes `row`, of `n` numbers, as integers from 0 to 255, so that its range, which includes zero, fills them.
+/// Writes `row`, of `n` numbers, as 256 integers from [`LEAST`](Integers::LEAST) on, so that its range, which includes zero,
+/// fills them.
 ///
 /// A row with NaN or infinity gets a scale that is NaN.
 ///
@@ -271,6 +282,7 @@ pub(crate) unsafe fn quantize<S: Integers>(row: *const f32, n: usize, to: *mut u
         let zero_point = (-low * inverse).round();
 
         let (from, to_255) = (S::splat(-zero_point), S::splat(255.0 - zero_point));
+        let zero_point = zero_point + S::LEAST as f32;
         let (inverse, offset) = (S::splat(inverse), S::splat(zero_point + ROUND));
         for i in (0..n).step_by(S::LANES) {
             let x = S::max(S::min(S::mul(register(i), inverse), to_255), from);
@@ -314,16 +326,17 @@ pub(crate) mod tests {
         Isa::ALL.into_iter().filter_map(|isa| Some((isa, isa.int_loops()?)))
     }
 
-    /// The integers of a row, and what they stand for.
+    /// The integers of a row, counted from the least, and what they stand for.
     fn quantized(loops: &IntLoops, row: &[f32]) -> (Vec<u8>, RowScale) {
         let mut bytes =
             vec![0xee; row.len().next_multiple_of(16) * size_of::<Group>() / loops.group];
         // SAFETY: there is room for full registers.
-        let scale = unsafe { (loops.quantize)(row.as_ptr(), row.len(), bytes.as_mut_ptr()) };
+        let mut scale = unsafe { (loops.quantize)(row.as_ptr(), row.len(), bytes.as_mut_ptr()) };
+        scale.zero_point -= loops.least;
         let size = size_of::<Group>() / loops.group;
         let integers = bytes.chunks_exact(size).take(row.len()).map(|integer| {
             assert!(integer[1..].iter().all(|byte| *byte == 0), "{integer:?}");
-            integer[0]
+            integer[0].wrapping_sub(loops.least as u8)
         });
         (integers.collect(), scale)
     }

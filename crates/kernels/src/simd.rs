@@ -1,6 +1,8 @@
 //! What the encoder's loops ask of an instruction set.
 
 pub(crate) mod lanes4;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;
 
@@ -16,6 +18,9 @@ pub(crate) mod x86;
 pub(crate) trait Simd {
     type Vector: Copy;
     const LANES: usize;
+    /// How many steps of a row a product reads at once. One, where to spread it from memory is as fast as to read it;
+    /// as many as a register has lanes, where products take a lane.
+    const STEPS: usize = 1;
 
     unsafe fn splat(x: f32) -> Self::Vector;
     unsafe fn load(from: *const f32) -> Self::Vector;
@@ -28,6 +33,22 @@ pub(crate) trait Simd {
     unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`, rounded once where the instruction set can.
     unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// [`STEPS`](Self::STEPS) steps of a row.
+    #[inline(always)]
+    unsafe fn load_steps(from: *const f32) -> Self::Vector {
+        // SAFETY: as the caller promises.
+        unsafe { Self::splat(*from) }
+    }
+    /// As [`mul_add`](Self::mul_add), where `a` is one of the steps that were read.
+    #[inline(always)]
+    unsafe fn mul_step_add<const STEP: i32>(
+        a: Self::Vector,
+        b: Self::Vector,
+        c: Self::Vector,
+    ) -> Self::Vector {
+        // SAFETY: as the caller promises.
+        unsafe { Self::mul_add(a, b, c) }
+    }
     /// Adds the lowest bits of `power`, an integer, to the exponent of `x`.
     unsafe fn add_to_exponent(x: Self::Vector, power: Self::Vector) -> Self::Vector;
 
@@ -62,21 +83,39 @@ pub(crate) trait Integers: Simd {
     type Register: Copy;
     /// How many products are added up to one sum at once: four of bytes, or two of 16 bits.
     const GROUP: usize;
+    /// The least integer of a row, of 256: zero, or -128, where products of bytes take both for signed.
+    const LEAST: i32 = 0;
 
     /// The integers of a group on all lanes.
     unsafe fn spread(group: i32) -> Self::Register;
     /// A group of weights for each lane.
     unsafe fn load_weights(from: *const i8) -> Self::Register;
-    /// The products of a row's integers by weights, added to sums of 32 bits, which may wrap around. In groups of four no
-    /// integer of a row is negative.
+    /// The products of a row's integers by weights, added to sums of 32 bits, which may wrap around. In groups of four the
+    /// integers of a row are [`LEAST`](Self::LEAST) and more.
     unsafe fn dot(
         row: Self::Register,
         weights: Self::Register,
         sums: Self::Register,
     ) -> Self::Register;
+    /// [`STEPS`](Simd::STEPS) groups of a row.
+    #[inline(always)]
+    unsafe fn load_groups(from: *const i32) -> Self::Register {
+        // SAFETY: as the caller promises.
+        unsafe { Self::spread(*from) }
+    }
+    /// As [`dot`](Self::dot), of one of the groups that were read.
+    #[inline(always)]
+    unsafe fn dot_step<const STEP: i32>(
+        row: Self::Register,
+        weights: Self::Register,
+        sums: Self::Register,
+    ) -> Self::Register {
+        // SAFETY: as the caller promises.
+        unsafe { Self::dot(row, weights, sums) }
+    }
     /// `a - b * c` in 32 bits, where `c` points to one integer for each lane; as numbers.
     unsafe fn minus_product(a: Self::Register, b: i32, c: *const i32) -> Self::Vector;
-    /// Writes the lowest bits of each lane, an integer from 0 to 255, as groups have them.
+    /// Writes the lowest bits of each lane, one of 256 integers from [`LEAST`](Self::LEAST) on, as groups have them.
     unsafe fn store_integers(x: Self::Vector, to: *mut u8);
     /// Takes the lowest eight bits of each lane, which are signed: adds them to `sums`, and puts them into `groups`, so many
     /// bits from the lowest, where there are none yet.

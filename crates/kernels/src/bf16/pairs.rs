@@ -52,6 +52,12 @@ impl Operands<Avx512> for Pairs {
     }
 
     #[inline(always)]
+    unsafe fn load_left(from: *const Pair) -> __m512i {
+        // SAFETY: as the caller promises; AVX-512 takes one step at a time.
+        unsafe { <Self as Operands<Avx512>>::spread(from) }
+    }
+
+    #[inline(always)]
     unsafe fn load(from: *const Pair) -> __m512i {
         // SAFETY: as the caller promises.
         unsafe { _mm512_loadu_si512(from.cast()) }
@@ -64,7 +70,7 @@ impl Operands<Avx512> for Pairs {
     }
 
     #[inline(always)]
-    unsafe fn add_product(left: __m512i, right: __m512i, sums: __m512) -> __m512 {
+    unsafe fn add_product<const STEP: i32>(left: __m512i, right: __m512i, sums: __m512) -> __m512 {
         // SAFETY: the instructions are there, and both types are 64 bytes.
         unsafe {
             let [left, right] = [left, right].map(|x| std::mem::transmute::<__m512i, __m512bh>(x));
