@@ -296,22 +296,20 @@ proptest! {
     }
 }
 
-/// One with a mask, one that threads share, and one of rows enough for halves; so small that Miri is done with them in
-/// minutes.
+/// One with a mask, and one that threads share: so small that Miri is done with both in minutes.
 #[test]
 fn small_blocks_are_too() {
     let shape = Shape {
-        tokens: 5,
+        tokens: 3,
         heads: 2,
-        head_size: 5,
-        intermediate: 11,
+        head_size: 4,
+        intermediate: 3,
         activation: Activation::QuickGelu,
         placement: NormPlacement::Before,
         masked: true,
     };
     let shared = Shape { placement: NormPlacement::After, masked: false, ..shape };
-    let long = Shape { tokens: 32, head_size: 8, intermediate: 4, ..shape };
-    for shape in [shape, shared, long] {
+    for shape in [shape, shared] {
         is_what_its_formulas_say(shape, 5).unwrap();
     }
 }
