@@ -66,7 +66,7 @@ fn text_models_give_the_same_vectors_on_all_kernels() {
     failures.report();
 }
 
-/// Few and short, so that an emulated processor is done with them in a minute (`scripts/test_aarch64`).
+/// Few and short, so that an emulated processor is done with them in minutes (`scripts/test_aarch64`).
 #[test]
 fn every_path_has_onnx_runtimes_vectors_of_short_texts() {
     let golden = golden(512);
